@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The entry to everything. Each target installs what it needs.
+
+# A kernel, 6.12 for short; empty means the one linux-headers-amd64 is for.
+KVER ?=
+export KVER
+# Known only after "deps" on a fresh machine, so asked for late, and once.
+kver = $(eval kver := $$(shell lab/kver $(KVER)))$(kver)
+ko = build/module/$(kver)/$(if $(STRICT_ONLY),strict-only/)vfio_iommu_type1.ko
+installed = /lib/modules/$(kver)/updates/vfio_iommu_type1.ko
+step = @lab/step
+
+MAKEFLAGS += --no-print-directory
+
+help:
+	@echo 'make demo       show the hole in the in-tree module, and tether closing it'
+	@echo 'make test       run all tests on stock kernels under QEMU    [KVER=only that one]'
+	@echo 'make matrix     the same on every kernel with every IOMMU'
+	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
+	@echo 'make model      check the protocol, and mutants of it, with spin'
+	@echo 'make module     build the module    [KVER=version] [STRICT_ONLY=1]'
+	@echo 'make tests      build the test programs'
+	@echo 'make lab        fetch the kernel and build the guest'
+	@echo 'make install    install the built module for KVER, ahead of the in-tree one'
+	@echo 'make uninstall  go back to the in-tree one'
+	@echo 'make deps       install the packages that all this takes'
+	@echo 'make clean      remove build/, but for the fetched kernels'
+
+deps:
+	@lab/deps all
+
+# On real hardware nobody needs QEMU.
+deps-module:
+	@lab/deps module
+
+module: deps-module
+	@lab/trixie $(kver)
+	$(step) module$(if $(STRICT_ONLY),-strict).log 'module for $(kver)$(if $(STRICT_ONLY), (strict only))' \
+		lab/build-module $(kver) $(if $(STRICT_ONLY),strict-only)
+	@module/compat/check-abi $(kver) $(ko)
+	@echo '  $(ko)'
+
+# The lab runs both kinds, and always on a kernel whose layout is proved.
+modules: deps fetch
+	$(step) check-abi.log 'the check of private structs checks' \
+		module/compat/check-abi --self-test
+	@$(MAKE) module KVER=$(kver) STRICT_ONLY= TETHER_ABI_UNCHECKED=
+	@$(MAKE) module KVER=$(kver) STRICT_ONLY=1 TETHER_ABI_UNCHECKED=
+	$(step) module-separate.log 'module for $(kver) (a domain for each group)' \
+		lab/build-module $(kver) separate-domains
+	$(step) module-emu.log 'emulated device for $(kver)' lab/build-module $(kver) emu
+	$(step) module-faults.log 'fault reporter for $(kver)' lab/build-module $(kver) faults
+
+tests: deps
+	$(step) tests.log 'test programs' $(MAKE) -C tests
+
+fetch: deps
+	@lab/fetch $(kver)
+
+lab: deps fetch
+	$(step) check-log.log 'the check of kernel logs checks' lab/check-log --self-test
+	$(step) initramfs.log 'guest for $(kver)' lab/initramfs $(kver)
+
+# One after the other, whatever -j says: the guest holds what was built.
+demo: deps
+	@$(MAKE) modules
+	@$(MAKE) tests
+	@$(MAKE) lab
+	@demo/run $(kver)
+
+# All of them on this machine's kernel, or on KVER alone; and on trixie's two what
+# depends on the kernel.
+test: deps
+	@tests/matrix $(kver)/vtd/full $(if $(KVER),,trixie/vtd backports/vtd)
+
+# virtio-iommu is not in the x86 kernel of bookworm.
+matrix: deps
+	@tests/matrix $(foreach i,vtd amd,$(kver)/$i) \
+		$(foreach k,trixie backports,$(foreach i,vtd amd virtio,$k/$i))
+
+# SEED and OPS go through the environment or make's command line.
+differential: deps
+	@$(MAKE) modules
+	@$(MAKE) tests
+	@$(MAKE) lab
+	@tests/differential/run --seed $(or $(SEED),1) --ops $(or $(OPS),20000)
+
+# The mirror protocol, and what it cannot do without, by exhaustive search.
+model: deps
+	@model/run
+
+install:
+	@test -e $(ko) || { echo 'not built: make module KVER=$(kver)'; exit 1; }
+	install -D -m 644 $(ko) $(installed)
+	depmod $(kver)
+	@modinfo -k $(kver) -n vfio_iommu_type1
+
+uninstall:
+	rm -f $(installed)
+	depmod $(kver)
+
+clean:
+	rm -rf build/module build/tests build/lab build/log
+
+.PHONY: help deps deps-module module modules tests fetch lab demo test matrix differential model install uninstall clean

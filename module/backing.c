@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From user addresses to device memory. Everything learned here is true only
+ * until mmap_lock is dropped; mirror.c sees to it that nothing stale is used.
+ *
+ * A VMA of vfio-pci maps one BAR in one piece, so one page-table entry tells
+ * where all of it is, provided that it agrees with what the VMA and the PCI
+ * device say. Any other VMA is walked, entry by entry.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/fs.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/pgtable.h>
+#include <linux/sched/signal.h>
+#include <linux/vfio.h>
+#include <linux/vfio_pci_core.h>
+
+#include "backing.h"
+#include "compat/compat.h"
+#include "extent.h"
+#include "params.h"
+
+/* One entry of the process's page tables, without its lock. */
+struct entry {
+	unsigned long pfn;
+	unsigned long last; /* last user address it maps */
+};
+
+/* The permission GUP would ask for, so that RAM and devices are alike. */
+static bool vma_permits(const struct vm_area_struct *vma, int prot)
+{
+	return vma->vm_flags & (prot & IOMMU_WRITE ? VM_WRITE : VM_READ);
+}
+
+static struct vfio_device *vma_vfio_device(const struct vm_area_struct *vma)
+{
+	return vma->vm_file ? compat_vfio_device(vma->vm_file) : NULL;
+}
+
+/*
+ * vfio_pci_core_mmap() if that module is loaded; tether does not depend on it.
+ * An open device keeps its driver's module, so while there is a VMA to compare
+ * with it does not change.
+ */
+static int (*core_mmap)(struct vfio_device *vdev, struct vm_area_struct *vma);
+
+static void find_core_mmap(void)
+{
+	WRITE_ONCE(core_mmap, symbol_get(vfio_pci_core_mmap));
+	if (core_mmap)
+		symbol_put(vfio_pci_core_mmap);
+}
+
+static int module_changed(struct notifier_block *nb, unsigned long state,
+			  void *data)
+{
+	const struct module *mod = data;
+
+	if (strcmp(mod->name, "vfio_pci_core"))
+		return NOTIFY_DONE;
+	if (state == MODULE_STATE_LIVE)
+		find_core_mmap();
+	else if (state == MODULE_STATE_GOING)
+		WRITE_ONCE(core_mmap, NULL);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block module_notifier = {
+	.notifier_call = module_changed,
+};
+
+/* The device, if it is vfio-pci's own code that maps its memory. */
+static struct vfio_pci_core_device *vma_vfio_pci(const struct vm_area_struct *vma)
+{
+	struct vfio_device *vdev = vma_vfio_device(vma);
+
+	if (!vdev || !dev_is_pci(vdev->dev) || !vdev->ops->mmap ||
+	    vdev->ops->mmap != READ_ONCE(core_mmap))
+		return NULL;
+	return container_of(vdev, struct vfio_pci_core_device, vdev);
+}
+
+static void log_refusal(const struct vm_area_struct *vma)
+{
+	pr_warn_ratelimited("%s[%d]: DMA to memory of %pD refused: it belongs to no VFIO device; strict_mmio_maps=N would allow it\n",
+			    current->comm, task_pid_nr(current), vma->vm_file);
+}
+
+/**
+ * backing_find() - Look at the memory behind a user address
+ * @mm: the address space
+ * @first: the address (bytes)
+ * @last: how far to look
+ * @prot: IOMMU_* permissions wanted
+ * @b: what was found
+ *
+ * Takes mmap_lock.
+ *
+ * Return: 0 if it is device memory that may be mapped like this; -EFAULT if
+ * there is none or the user's own mapping does not permit it; -EPERM, with a
+ * line in the log, if strict_mmio_maps keeps it out; -EINTR.
+ */
+int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
+		 int prot, struct backing *b)
+{
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+
+	vma = vma_lookup(mm, first);
+	if (!vma || !(vma->vm_flags & VM_PFNMAP) || !vma_permits(vma, prot)) {
+		ret = -EFAULT;
+		goto out;
+	}
+
+	b->no_wait = false;
+	b->file = vma->vm_file;
+	b->vfio = vma_vfio_device(vma);
+	if (!b->vfio && READ_ONCE(strict_mmio_maps)) {
+		log_refusal(vma);
+		ret = -EPERM;
+		goto out;
+	}
+
+	while (vma->vm_end - 1 < last) {
+		struct vm_area_struct *next = vma_lookup(mm, vma->vm_end);
+
+		if (!next || next->vm_file != b->file ||
+		    !(next->vm_flags & VM_PFNMAP))
+			break;
+		vma = next;
+	}
+	b->last = min(last, vma->vm_end - 1);
+out:
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/* RAM that is only mapped like a device's: its owner may free it any time. */
+static bool is_ram(unsigned long pfn)
+{
+	return pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn));
+}
+
+static int read_entry(struct vm_area_struct *vma, unsigned long addr,
+		      bool write, struct entry *e)
+{
+	struct follow_pfnmap_args args = { .vma = vma, .address = addr };
+	int ret;
+
+	ret = follow_pfnmap_start(&args);
+	if (ret)
+		return ret;
+	e->pfn = args.pfn;
+	e->last = addr | ~args.addr_mask;
+	if (write && !args.writable)
+		ret = -EACCES;
+	follow_pfnmap_end(&args);
+	return ret;
+}
+
+/*
+ * Read an entry, faulting it in if need be. -EAGAIN: mmap_lock was dropped
+ * and taken again, so @vma may be gone.
+ */
+static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
+		       bool write, struct entry *e)
+{
+	unsigned int flags = FAULT_FLAG_REMOTE | (write ? FAULT_FLAG_WRITE : 0);
+	bool unlocked = false;
+	int ret;
+
+	if (!read_entry(vma, addr, write, e))
+		return 0;
+
+	ret = fixup_user_fault(vma->vm_mm, addr, flags, &unlocked);
+	if (ret)
+		return ret;
+	if (unlocked)
+		return -EAGAIN;
+	return read_entry(vma, addr, write, e) ? -EFAULT : 0;
+}
+
+/*
+ * Would a fault get anywhere? If the memory is off, vfio-pci's shadow of the
+ * command register says so without the locks that a hot reset only tries to
+ * take. And memory_lock is held while a device is reset, for up to seconds; a
+ * fault would wait for that, with mmap_lock held.
+ */
+static bool worth_a_fault(struct vfio_pci_core_device *vdev)
+{
+	const __le16 *command = (__le16 *)(vdev->vconfig + PCI_COMMAND);
+
+	if (!vdev->pdev->no_command_memory &&
+	    !(le16_to_cpup(command) & PCI_COMMAND_MEMORY))
+		return false;
+	if (!down_read_trylock(&vdev->memory_lock))
+		return false;
+	up_read(&vdev->memory_lock);
+	return true;
+}
+
+/*
+ * What has to be true of a VMA before its entries are believed: its driver
+ * knows of it, so that it takes them away when the memory goes. mremap() moves
+ * entries behind the back of older vfio-pci: then they are made anew.
+ */
+static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
+		       const struct backing *b)
+{
+	struct vfio_pci_core_device *vdev = vma_vfio_pci(vma);
+	struct entry e;
+
+	if (!vdev)
+		return 0;
+	if (b->no_wait && !worth_a_fault(vdev))
+		return -EBUSY;
+	if (!read_entry(vma, addr, false, &e))
+		compat_vfio_pci_zap_untracked(vdev, vma);
+	return 0;
+}
+
+/* Is all of this in one memory BAR? */
+static bool in_one_bar(struct pci_dev *pdev, phys_addr_t first, phys_addr_t last)
+{
+	int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		resource_size_t len = PAGE_ALIGN(pci_resource_len(pdev, i));
+		phys_addr_t start = pci_resource_start(pdev, i);
+
+		if (len && pci_resource_flags(pdev, i) & IORESOURCE_MEM &&
+		    first >= start && last <= start + len - 1)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where vfio-pci says an address of its VMA is. vm_pgoff is the page frame
+ * on older kernels, the region's index and the offset in it on newer ones.
+ */
+static bool vfio_pci_says(const struct vm_area_struct *vma, unsigned long addr,
+			  struct pci_dev *pdev, phys_addr_t phys)
+{
+	u64 offset = addr - vma->vm_start + ((u64)vma->vm_pgoff << PAGE_SHIFT);
+	unsigned int bar = VFIO_PCI_OFFSET_TO_INDEX(offset);
+
+	if (phys == offset)
+		return true;
+	return bar < PCI_STD_NUM_BARS &&
+	       phys == pci_resource_start(pdev, bar) +
+		       (offset & VFIO_PCI_OFFSET_MASK);
+}
+
+/* Does vfio-pci map this range of one VMA in one piece, starting at @phys? */
+static bool maps_one_bar(const struct vm_area_struct *vma, unsigned long addr,
+			 unsigned long last, phys_addr_t phys)
+{
+	struct vfio_device *vdev = vma_vfio_device(vma);
+	struct pci_dev *pdev;
+
+	if (!vdev || !dev_is_pci(vdev->dev))
+		return false;
+	pdev = to_pci_dev(vdev->dev);
+	return vfio_pci_says(vma, addr, pdev, phys) &&
+	       in_one_bar(pdev, phys, phys + (last - addr));
+}
+
+/*
+ * Where a VMA is linear, one entry in each upper-level table is looked at:
+ * that keeps the table populated, without which mprotect() tells no notifier
+ * on kernels that fault a BAR in page by page.
+ */
+static int resolve_linear(struct vm_area_struct *vma, unsigned long addr,
+			  unsigned long last, bool write, unsigned long pfn)
+{
+	unsigned long a = addr;
+	struct entry e;
+	int ret;
+
+	while ((a | ~PUD_MASK) < last) {
+		a = (a | ~PUD_MASK) + 1;
+		ret = fault_entry(vma, a, write, &e);
+		if (ret)
+			return ret;
+		if (e.pfn != pfn + ((a - addr) >> PAGE_SHIFT))
+			return -EXDEV;
+	}
+	return 0;
+}
+
+/*
+ * Add what lies at @addr, in one VMA, to the extents: all of it if it is
+ * linear, else one entry. *@addr moves on.
+ */
+static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
+			unsigned long last, bool write,
+			struct extent *e, struct extents *ex)
+{
+	struct entry first;
+	int ret;
+
+	ret = fault_entry(vma, *addr, write, &first);
+	if (ret)
+		return ret;
+
+	e->phys = PFN_PHYS(first.pfn);
+	if (maps_one_bar(vma, *addr, last, e->phys)) {
+		ret = resolve_linear(vma, *addr, last, write, first.pfn);
+		if (!ret)
+			first.last = last;
+		else if (ret != -EXDEV)
+			return ret;
+	} else if (is_ram(first.pfn)) {
+		return -EFAULT;
+	}
+
+	e->len = min(first.last, last) - *addr + 1;
+	ret = extents_add(ex, e);
+	if (ret)
+		return ret;
+	e->iova += e->len;
+	*addr += e->len;
+	return 0;
+}
+
+static bool still_is(const struct vm_area_struct *vma, int prot,
+		     const struct backing *b)
+{
+	return vma && vma->vm_flags & VM_PFNMAP && vma->vm_file == b->file &&
+	       vma_permits(vma, prot) && !vma_vfio_device(vma) == !b->vfio &&
+	       (b->vfio || !READ_ONCE(strict_mmio_maps));
+}
+
+/**
+ * backing_resolve() - Find the physical addresses of device memory
+ * @mm: the address space; a kernel thread must hold a reference on its users
+ * @first: first user address
+ * @last: last user address
+ * @prot: IOMMU_* permissions wanted
+ * @b: what backing_find() had found there
+ * @iova: device address that @first has
+ * @ex: the extents are added to these
+ *
+ * Takes mmap_lock, and faults in what is needed, so on return the process's
+ * own mapping of all of it works and its driver knows of it. The extents may
+ * be used only if no invalidation came since before the call.
+ *
+ * Return: 0; -EFAULT if some of it is not there, or no longer what @b says,
+ * or its device's memory is off; -EBUSY instead of waiting for a device;
+ * -ENOMEM; -EINTR.
+ */
+int backing_resolve(struct mm_struct *mm, unsigned long first,
+		    unsigned long last, int prot, const struct backing *b,
+		    dma_addr_t iova, struct extents *ex)
+{
+	struct extent e = { .iova = iova };
+	bool write = prot & IOMMU_WRITE;
+	unsigned long addr = first;
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+
+	/* addr wraps to below first if last is the last address there is */
+	while (addr <= last && addr >= first) {
+		vma = vma_lookup(mm, addr);
+		if (!still_is(vma, prot, b)) {
+			ret = -EFAULT;
+			break;
+		}
+		ret = prepare_vma(vma, addr, b);
+		if (!ret)
+			ret = resolve_some(vma, &addr,
+					   min(last, vma->vm_end - 1),
+					   write, &e, ex);
+		if (ret == -EAGAIN)
+			ret = 0;
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+		if (ret)
+			break;
+		cond_resched();
+	}
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/** backing_init() - On module load. Return: 0, or a negative errno */
+int backing_init(void)
+{
+	int ret = register_module_notifier(&module_notifier);
+
+	if (!ret)
+		find_core_mmap();
+	return ret;
+}
+
+/** backing_exit() - On module unload */
+void backing_exit(void)
+{
+	unregister_module_notifier(&module_notifier);
+}

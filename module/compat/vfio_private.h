@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The backend interface of the vfio core, which no installed header declares
+ * (drivers/vfio/vfio.h of each kernel). Nothing here is assumed: check-abi
+ * compares every struct named in private-structs with the BTF of the vfio
+ * module the build is for, and fails the build where a member has moved.
+ */
+#ifndef TETHER_COMPAT_VFIO_PRIVATE_H
+#define TETHER_COMPAT_VFIO_PRIVATE_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+#include <linux/version.h>
+
+struct iommu_domain;
+struct iommu_group;
+struct module;
+struct page;
+struct vfio_device;
+struct vm_area_struct;
+
+enum vfio_group_type {
+	VFIO_IOMMU,
+	VFIO_EMULATED_IOMMU,
+	VFIO_NO_IOMMU,
+};
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+enum vfio_iommu_notify_type {
+	VFIO_IOMMU_CONTAINER_CLOSE = 0,
+};
+#endif
+
+struct vfio_iommu_driver_ops {
+	char *name;
+	struct module *owner;
+	void *(*open)(unsigned long type);
+	void (*release)(void *data);
+	long (*ioctl)(void *data, unsigned int cmd, unsigned long arg);
+	int (*attach_group)(void *data, struct iommu_group *group,
+			    enum vfio_group_type type);
+	void (*detach_group)(void *data, struct iommu_group *group);
+	int (*pin_pages)(void *data, struct iommu_group *group,
+			 dma_addr_t iova, int npage, int prot,
+			 struct page **pages);
+	void (*unpin_pages)(void *data, dma_addr_t iova, int npage);
+	void (*register_device)(void *data, struct vfio_device *vdev);
+	void (*unregister_device)(void *data, struct vfio_device *vdev);
+	int (*dma_rw)(void *data, dma_addr_t iova, void *buf, size_t count,
+		      bool write);
+	struct iommu_domain *(*group_iommu_domain)(void *data,
+						   struct iommu_group *group);
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	void (*notify)(void *data, enum vfio_iommu_notify_type event);
+#endif
+};
+
+int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);
+void vfio_unregister_iommu_driver(const struct vfio_iommu_driver_ops *ops);
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+/* vfio-pci's list of VMAs to zap: those faulted in since the last time. */
+struct vfio_pci_mmap_vma {
+	struct vm_area_struct *vma;
+	struct list_head vma_next;
+};
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+/* What an open device's file->private_data points to; only @device is read. */
+struct vfio_device_file {
+	struct vfio_device *device;
+	struct vfio_group *group;
+};
+#endif
+
+#endif

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Containers: their birth and their end. container.h has the lock order.
+ */
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vfio.h>
+
+#include "container.h"
+#include "domain.h"
+#include "emulated.h"
+#include "mapping.h"
+#include "mirror.h"
+#include "params.h"
+#include "span.h"
+
+/**
+ * container_open() - Make the backend's side of a container
+ * @type: VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU
+ *
+ * Return: the container, with no group in it, or an ERR_PTR: -EINVAL for
+ * another type, -ENOMEM.
+ */
+struct container *container_open(unsigned long type)
+{
+	struct container *c;
+
+	if (type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU)
+		return ERR_PTR(-EINVAL);
+
+	c = kzalloc(sizeof(*c), GFP_KERNEL_ACCOUNT);
+	if (!c)
+		return ERR_PTR(-ENOMEM);
+
+	mutex_init(&c->lock);
+	mutex_init(&c->device_lock);
+	mutex_init(&c->mirror_lock);
+	INIT_LIST_HEAD(&c->domains);
+	INIT_LIST_HEAD(&c->emulated);
+	INIT_LIST_HEAD(&c->devices);
+	INIT_LIST_HEAD(&c->usable);
+	init_waitqueue_head(&c->regrouped);
+	c->mappings = RB_ROOT_CACHED;
+	c->avail = READ_ONCE(dma_entry_limit);
+	c->mirrors_avail = c->avail;
+	c->pgsizes = PAGE_MASK;
+	c->v2 = type == VFIO_TYPE1v2_IOMMU;
+	mirror_restore_init(c);
+	return c;
+}
+
+/**
+ * container_release() - The end of a container
+ * @c: the container, which nobody else can reach any more
+ *
+ * The vfio core has detached the groups, unless attaching one of the first
+ * failed. The restore work is cancelled only once no mirror is left whose
+ * notifier could queue it again.
+ */
+void container_release(struct container *c)
+{
+	mutex_lock(&c->lock);
+	emulated_detach_all(c);
+	mapping_unmap_all(c);
+	domain_detach_all(c);
+	mutex_unlock(&c->lock);
+
+	cancel_delayed_work_sync(&c->restore);
+	spans_free(&c->usable);
+	kfree(c);
+}

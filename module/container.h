@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One open container: what the user of /dev/vfio/vfio maps, and for whom.
+ *
+ * Locks, outermost first (device_lock nests in container->lock, and nothing
+ * but an emulated device's driver is called under it alone):
+ *
+ *	container->lock		every ioctl, attach, detach and restore
+ *	  mm->mmap_lock		pinning, faulting, looking at VMAs
+ *	container->device_lock	the list of emulated devices; their drivers are
+ *				told of unmaps under it, without container->lock
+ *	  container->mirror_lock
+ *				the state and the IOMMU entries of all mirrors,
+ *				and the list of domains they are in
+ *
+ * mirror_lock is taken by the mmu notifier of a mirror, which any thread of
+ * the system may enter, with mmap_lock held or from memory reclaim. So under
+ * it there is no page fault, no mmap_lock, and no allocation that reclaims.
+ */
+#ifndef TETHER_CONTAINER_H
+#define TETHER_CONTAINER_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/timerqueue.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+/**
+ * struct container - An open container with this backend
+ * @lock: serialises everything but revocation; guards all below unless said
+ * @mirror_lock: see above
+ * @device_lock: see above
+ * @domains: struct domain; changed under @lock and @mirror_lock, read under either
+ * @emulated: struct group, of emulated devices
+ * @devices: struct vfio_device, emulated ones that are told of unmaps; changed
+ *	     under @lock and @device_lock, read under either
+ * @usable: spans of IOVA that every attached group can use
+ * @mappings: interval tree of struct mapping, by IOVA
+ * @avail: mappings that may still be made (dma_entry_limit at open)
+ * @mirrors_avail: mirrors that may still be made; as many as mappings
+ * @pgsizes: bitmap of IOMMU page sizes common to all domains (bytes), none
+ *	     smaller than PAGE_SIZE
+ * @nr_stale: mappings whose user address is being updated
+ * @dirty_log: every mapping has a dirty bitmap
+ * @v2: opened as VFIO_TYPE1v2_IOMMU, whose unmap may not cut a mapping
+ * @revoked: mirrors waiting to be restored, by the time of their next try;
+ *	     under @mirror_lock
+ * @nr_revoked: how many they are; under @mirror_lock
+ * @restore: brings revoked mirrors back
+ * @regrouping: a group is joining or leaving a domain that revocation uses,
+ *		which IOMMU drivers do not expect together; under @mirror_lock
+ * @regrouped: woken when that is over
+ */
+struct container {
+	struct mutex lock;		/* outermost */
+	struct mutex device_lock;
+	struct mutex mirror_lock;	/* innermost */
+	struct list_head domains;
+	struct list_head emulated;
+	struct list_head devices;
+	struct list_head usable;
+	struct rb_root_cached mappings;
+	unsigned int avail;
+	unsigned int mirrors_avail;
+	u64 pgsizes;
+	unsigned int nr_stale;
+	bool dirty_log;
+	bool v2;
+	struct timerqueue_head revoked;
+	unsigned int nr_revoked;
+	struct delayed_work restore;
+	bool regrouping;
+	wait_queue_head_t regrouped;
+};
+
+/** container_granule() - Smallest page that all its IOMMUs can map (bytes) */
+static inline u64 container_granule(const struct container *c)
+{
+	return c->pgsizes & -c->pgsizes;
+}
+
+struct container *container_open(unsigned long type);
+void container_release(struct container *c);
+
+#endif

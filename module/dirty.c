@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Dirty pages. No IOMMU is asked: as long as the container has a domain, its
+ * devices may have written to every page, and every page is reported. With
+ * emulated devices alone, the pages they have pinned are dirty, and those
+ * that were pinned or written through them since the last report.
+ *
+ * A mapping has a bitmap while the log is on, with one bit for each granule
+ * of the container. container->lock guards all of it.
+ */
+#include <linux/bitmap.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/xarray.h>
+
+#include "container.h"
+#include "dirty.h"
+#include "mapping.h"
+
+#define CHUNK_WORDS	64U
+
+static unsigned int granule_shift(const struct container *c)
+{
+	return __ffs64(c->pgsizes);
+}
+
+static u64 mapping_bits(const struct container *c, const struct mapping *m)
+{
+	return mapping_size(m) >> granule_shift(c);
+}
+
+/* Pages that are pinned now can be written to at any time. */
+static void mark_pins(struct container *c, struct mapping *m)
+{
+	unsigned long index;
+	void *pin;
+
+	xa_for_each(&m->pins, index, pin)
+		set_bit((index << PAGE_SHIFT) >> granule_shift(c), m->dirty);
+}
+
+/**
+ * dirty_track() - Begin to log the pages of a mapping
+ * @c: the container
+ * @m: the mapping
+ *
+ * Return: 0, also if the log is off; -EINVAL if it has too many pages for
+ * the uAPI; -ENOMEM.
+ */
+int dirty_track(struct container *c, struct mapping *m)
+{
+	u64 bits = mapping_bits(c, m);
+
+	if (!c->dirty_log)
+		return 0;
+	if (bits > DIRTY_PAGES_MAX)
+		return -EINVAL;
+	m->dirty = kvzalloc(DIRTY_BYTES(bits), GFP_KERNEL_ACCOUNT);
+	if (!m->dirty)
+		return -ENOMEM;
+	mark_pins(c, m);
+	return 0;
+}
+
+/**
+ * dirty_start() - Turn the log of a container on
+ * @c: the container
+ *
+ * Return: 0, also if it is on already; else as dirty_track(), and it is off.
+ */
+int dirty_start(struct container *c)
+{
+	struct mapping *m;
+	int ret;
+
+	if (c->dirty_log)
+		return 0;
+
+	c->dirty_log = true;
+	for_each_mapping(m, c) {
+		ret = dirty_track(c, m);
+		if (ret) {
+			dirty_stop(c);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/** dirty_stop() - Turn the log of a container off */
+void dirty_stop(struct container *c)
+{
+	struct mapping *m;
+
+	c->dirty_log = false;
+	for_each_mapping(m, c) {
+		kvfree(m->dirty);
+		m->dirty = NULL;
+	}
+}
+
+/** dirty_mark() - A part of a mapping (bytes) was written to */
+void dirty_mark(struct container *c, struct mapping *m, u64 offset, u64 size)
+{
+	unsigned int shift = granule_shift(c);
+	u64 first = offset >> shift, last = (offset + size - 1) >> shift;
+
+	if (c->dirty_log)
+		bitmap_set(m->dirty, first, last - first + 1);
+}
+
+/** dirty_mark_all() - A device that may have written anywhere is leaving */
+void dirty_mark_all(struct container *c)
+{
+	struct mapping *m;
+
+	for_each_mapping(m, c)
+		dirty_mark(c, m, 0, mapping_size(m));
+}
+
+static bool all_dirty(const struct container *c)
+{
+	return !list_empty(&c->domains);
+}
+
+/* 64 bits of a mapping's bitmap from @pos on, which may be outside of it. */
+static u64 bits_at(const struct mapping *m, bool all, s64 pos, s64 nbits)
+{
+	u64 word = ~0ULL;
+	s64 i = pos >> 6;
+	unsigned int shift = pos & 63;
+
+	if (!all) {
+		word = i >= 0 && pos < nbits ? m->dirty[i] >> shift : 0;
+		if (shift && (i + 1) * 64 < nbits)
+			word |= (u64)m->dirty[i + 1] << (64 - shift);
+	}
+	if (pos < 0)
+		word &= ~0ULL << -pos;
+	if (pos + 64 > nbits)
+		word &= ~0ULL >> (pos + 64 - nbits);
+	return word;
+}
+
+/*
+ * Write a mapping's bits to the user's bitmap, whole words of it. Bits below
+ * the mapping's in the first word are another one's and stay.
+ */
+static int report_one(struct container *c, struct mapping *m, u64 base,
+		      u64 __user *bitmap)
+{
+	u64 buf[CHUNK_WORDS], below = 0;
+	u64 skip = (m->node.start - base) >> granule_shift(c);
+	s64 nbits = mapping_bits(c, m);
+	s64 pos = -(s64)(skip & 63);
+	unsigned int n;
+
+	bitmap += skip >> 6;
+	if (pos && get_user(below, bitmap))
+		return -EFAULT;
+	below &= ~(~0ULL << -pos);
+
+	while (pos < nbits) {
+		for (n = 0; n < CHUNK_WORDS && pos < nbits; n++, pos += 64)
+			buf[n] = bits_at(m, all_dirty(c), pos, nbits);
+		buf[0] |= below;
+		below = 0;
+		if (copy_to_user(bitmap, buf, n * sizeof(*buf)))
+			return -EFAULT;
+		bitmap += n;
+	}
+	return 0;
+}
+
+/**
+ * dirty_report() - Write the bits of a range of mappings to the user
+ * @c: the container, its log on
+ * @first: first IOVA
+ * @last: last IOVA; no mapping may be cut
+ * @base: IOVA of the bitmap's first bit
+ * @bitmap: the user's bitmap; words that have no mapping's bit stay as they are
+ *
+ * Return: 0, or -EFAULT with some of it written, and nothing forgotten.
+ */
+int dirty_report(struct container *c, u64 first, u64 last, u64 base,
+		 u64 __user *bitmap)
+{
+	struct mapping *m;
+	int ret;
+
+	for_each_mapping_in(m, c, first, last) {
+		ret = report_one(c, m, base, bitmap);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/**
+ * dirty_take() - dirty_report(), and begin anew
+ * @c: as for dirty_report()
+ * @first: as for dirty_report(); also the bitmap's first bit
+ * @last: as for dirty_report()
+ * @bitmap: as for dirty_report()
+ *
+ * Return: as dirty_report().
+ */
+int dirty_take(struct container *c, u64 first, u64 last, u64 __user *bitmap)
+{
+	struct mapping *m;
+	int ret;
+
+	ret = dirty_report(c, first, last, first, bitmap);
+	if (ret)
+		return ret;
+	for_each_mapping_in(m, c, first, last) {
+		bitmap_zero(m->dirty, mapping_bits(c, m));
+		mark_pins(c, m);
+	}
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The log of pages that devices may have written, for migration. */
+#ifndef TETHER_DIRTY_H
+#define TETHER_DIRTY_H
+
+#include <linux/limits.h>
+#include <linux/types.h>
+
+struct container;
+struct mapping;
+
+/* Bits are 64 to a word, as the uAPI has it. */
+#define DIRTY_BYTES(bits)	(DIV_ROUND_UP_ULL(bits, 64) * sizeof(u64))
+
+/* The most pages that one bitmap may have: bitmaps count them in an int. */
+#define DIRTY_PAGES_MAX		((u64)INT_MAX)
+
+int dirty_start(struct container *c);
+void dirty_stop(struct container *c);
+int dirty_track(struct container *c, struct mapping *m);
+void dirty_mark(struct container *c, struct mapping *m, u64 offset, u64 size);
+void dirty_mark_all(struct container *c);
+int dirty_report(struct container *c, u64 first, u64 last, u64 base,
+		 u64 __user *bitmap);
+int dirty_take(struct container *c, u64 first, u64 last, u64 __user *bitmap);
+
+#endif

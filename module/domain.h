@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * IOMMU domains and the groups in them. One domain serves all groups whose
+ * IOMMUs are alike; every domain of a container maps the same.
+ */
+#ifndef TETHER_DOMAIN_H
+#define TETHER_DOMAIN_H
+
+#include <linux/iommu.h>
+#include <linux/list.h>
+#include <linux/types.h>
+
+struct container;
+struct extent;
+struct extents;
+
+/**
+ * struct domain - One set of IOMMU page tables
+ * @node: in container->domains; changed under lock and mirror_lock, read
+ *	  under either
+ * @iommu: the kernel's domain, owned
+ * @groups: struct group, under container->lock
+ * @coherent: its IOMMUs make all DMA snoop the CPU's caches
+ * @gather: what of mirrors was unmapped and not flushed, under mirror_lock
+ * @unflushed: that is something
+ */
+struct domain {
+	struct list_head node;
+	struct iommu_domain *iommu;
+	struct list_head groups;
+	bool coherent;
+	struct iommu_iotlb_gather gather;
+	bool unflushed;
+};
+
+/**
+ * struct group - A group attached to a domain
+ * @node: in domain->groups
+ * @iommu: the kernel's group; the vfio core holds it while it is attached
+ */
+struct group {
+	struct list_head node;
+	struct iommu_group *iommu;
+};
+
+int domain_attach_group(struct container *c, struct iommu_group *iommu);
+void domain_detach_group(struct container *c, struct iommu_group *iommu);
+void domain_detach_all(struct container *c);
+struct iommu_domain *domain_of_group(struct container *c,
+				     struct iommu_group *iommu);
+bool domain_has_group(struct container *c, struct iommu_group *iommu);
+bool domains_coherent(const struct container *c);
+
+int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp);
+int domains_map(struct container *c, const struct extent *e, int prot,
+		gfp_t gfp);
+bool domain_unmap(struct domain *d, const struct extent *v, unsigned int nr);
+bool domains_unmap(struct container *c, const struct extents *ex);
+void domains_unmap_unflushed(struct container *c, const struct extents *ex);
+void domains_flush(struct container *c);
+
+#endif

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Emulated devices own pins of single pages: a struct pin in mapping->pins for
+ * every page one of them uses, with a count of how often.
+ *
+ * Who pays: while the container has a domain all its pages are pinned and
+ * charged already, and pins are free. Else each pin is charged. So pages are
+ * charged once, and emulated_charged() tells pinned.c which it need not.
+ *
+ * container->lock guards groups and pins. The list of devices is changed under
+ * it and device_lock, and walked under device_lock alone: drivers that are told
+ * of an unmap call emulated_unpin() from there.
+ */
+#include <linux/iommu.h>
+#include <linux/kthread.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+#include <linux/xarray.h>
+
+#include "charge.h"
+#include "compat/compat.h"
+#include "container.h"
+#include "dirty.h"
+#include "domain.h"
+#include "emulated.h"
+#include "mapping.h"
+
+/**
+ * struct pin - A page that emulated devices use
+ * @page: the page
+ * @count: pins not given back
+ */
+struct pin {
+	struct page *page;
+	unsigned int count;
+};
+
+/* --- Groups and devices ------------------------------------------------- */
+
+static struct group *find_group(struct container *c, struct iommu_group *iommu)
+{
+	struct group *g;
+
+	list_for_each_entry(g, &c->emulated, node)
+		if (g->iommu == iommu)
+			return g;
+	return NULL;
+}
+
+/** emulated_has_group() - Is this an attached group of an emulated device? */
+bool emulated_has_group(struct container *c, struct iommu_group *iommu)
+{
+	return find_group(c, iommu);
+}
+
+/**
+ * emulated_attach_group() - Attach the group of an emulated device
+ * @c: the container, its lock held
+ * @iommu: the group the vfio core made up for it
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int emulated_attach_group(struct container *c, struct iommu_group *iommu)
+{
+	struct group *g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
+
+	if (!g)
+		return -ENOMEM;
+	g->iommu = iommu;
+	list_add(&g->node, &c->emulated);
+	return 0;
+}
+
+static void drop_group(struct group *g)
+{
+	list_del(&g->node);
+	kfree(g);
+}
+
+/**
+ * emulated_detach_group() - Undo emulated_attach_group()
+ * @c: the container, its lock held
+ * @iommu: a group
+ *
+ * Return: false if it is no emulated device's.
+ */
+bool emulated_detach_group(struct container *c, struct iommu_group *iommu)
+{
+	struct group *g = find_group(c, iommu);
+
+	if (!g)
+		return false;
+	drop_group(g);
+	if (list_empty(&c->emulated) && list_empty(&c->domains))
+		mapping_unmap_all(c);
+	return true;
+}
+
+/** emulated_detach_all() - At the end of a container */
+void emulated_detach_all(struct container *c)
+{
+	struct group *g, *tmp;
+
+	list_for_each_entry_safe(g, tmp, &c->emulated, node)
+		drop_group(g);
+}
+
+/** emulated_register() - A device whose driver wants to be told of unmaps */
+void emulated_register(struct container *c, struct vfio_device *vdev)
+{
+	if (!vdev->ops->dma_unmap)
+		return;
+	mutex_lock(&c->lock);
+	mutex_lock(&c->device_lock);
+	list_add(&vdev->iommu_entry, &c->devices);
+	mutex_unlock(&c->device_lock);
+	mutex_unlock(&c->lock);
+}
+
+/** emulated_unregister() - Undo emulated_register() */
+void emulated_unregister(struct container *c, struct vfio_device *vdev)
+{
+	if (!vdev->ops->dma_unmap)
+		return;
+	mutex_lock(&c->lock);
+	mutex_lock(&c->device_lock);
+	list_del(&vdev->iommu_entry);
+	mutex_unlock(&c->device_lock);
+	mutex_unlock(&c->lock);
+}
+
+/**
+ * emulated_notify_unmap() - Have the pins on a mapping given back
+ * @c: the container, its lock held; it is dropped meanwhile
+ * @m: the mapping, which may be gone on return
+ */
+void emulated_notify_unmap(struct container *c, struct mapping *m)
+{
+	u64 iova = m->node.start, size = mapping_size(m);
+	struct vfio_device *vdev;
+
+	mutex_lock(&c->device_lock);
+	mutex_unlock(&c->lock);
+	list_for_each_entry(vdev, &c->devices, iommu_entry)
+		vdev->ops->dma_unmap(vdev, iova, size);
+	mutex_unlock(&c->device_lock);
+	mutex_lock(&c->lock);
+}
+
+/* --- Pins --------------------------------------------------------------- */
+
+static struct mapping *mapping_at(struct container *c, u64 iova)
+{
+	return mapping_first(c, iova, iova);
+}
+
+static unsigned long pin_index(const struct mapping *m, u64 iova)
+{
+	return (iova - m->node.start) >> PAGE_SHIFT;
+}
+
+static bool pin_pays(const struct container *c, struct page *page)
+{
+	return list_empty(&c->domains) && !PageReserved(page);
+}
+
+/* In-tree says -EINVAL of memory that has no pages. */
+static int why_not_pinned(struct mm_struct *mm, unsigned long vaddr, int ret)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, vaddr);
+
+	return vma && vma->vm_flags & VM_PFNMAP ? -EINVAL : ret;
+}
+
+static int pin_one(struct mapping *m, unsigned long vaddr, struct page **page)
+{
+	unsigned int flags = FOLL_LONGTERM;
+	long ret;
+
+	if (!mmget_not_zero(m->mm))
+		return -ENODEV;
+	if (m->prot & IOMMU_WRITE)
+		flags |= FOLL_WRITE;
+
+	mmap_read_lock(m->mm);
+	ret = pin_user_pages_remote(m->mm, vaddr, 1, flags, page, NULL);
+	if (ret == 1)
+		compat_drop_zero_page_pins(page, 1);
+	else
+		ret = why_not_pinned(m->mm, vaddr, ret ?: -EFAULT);
+	mmap_read_unlock(m->mm);
+	mmput(m->mm);
+	return ret == 1 ? 0 : ret;
+}
+
+static void unpin_one(struct mapping *m, struct page *page)
+{
+	if (!is_zero_pfn(page_to_pfn(page)))
+		unpin_user_page_range_dirty_lock(page, 1,
+						 m->prot & IOMMU_WRITE);
+}
+
+static int add_pin(struct container *c, struct mapping *m, u64 iova,
+		   struct page **page)
+{
+	struct pin *pin = kzalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
+	int ret;
+
+	if (!pin)
+		return -ENOMEM;
+
+	ret = pin_one(m, m->vaddr + (iova - m->node.start), &pin->page);
+	if (ret)
+		goto err_free;
+	if (pin_pays(c, pin->page)) {
+		ret = charge(m, 1);
+		if (ret)
+			goto err_unpin;
+	}
+	pin->count = 1;
+	ret = xa_err(xa_store(&m->pins, pin_index(m, iova), pin,
+			      GFP_KERNEL_ACCOUNT));
+	if (ret)
+		goto err_uncharge;
+
+	dirty_mark(c, m, iova - m->node.start, PAGE_SIZE);
+	*page = pin->page;
+	return 0;
+
+err_uncharge:
+	if (pin_pays(c, pin->page))
+		uncharge(m, 1);
+err_unpin:
+	unpin_one(m, pin->page);
+err_free:
+	kfree(pin);
+	return ret;
+}
+
+static int get_pin(struct container *c, u64 iova, int prot, struct page **page)
+{
+	struct mapping *m = mapping_at(c, iova);
+	struct pin *pin;
+
+	if (!m)
+		return -EINVAL;
+	if ((m->prot & prot) != prot)
+		return -EPERM;
+
+	pin = xa_load(&m->pins, pin_index(m, iova));
+	if (!pin)
+		return add_pin(c, m, iova, page);
+	pin->count++;
+	*page = pin->page;
+	return 0;
+}
+
+static bool put_pin(struct container *c, u64 iova)
+{
+	struct mapping *m = mapping_at(c, iova);
+	struct pin *pin;
+
+	if (!m)
+		return false;
+	pin = xa_load(&m->pins, pin_index(m, iova));
+	if (!pin || --pin->count)
+		return true;
+
+	xa_erase(&m->pins, pin_index(m, iova));
+	if (pin_pays(c, pin->page))
+		uncharge(m, 1);
+	unpin_one(m, pin->page);
+	kfree(pin);
+	return true;
+}
+
+/**
+ * emulated_pin() - Pin pages for an emulated device
+ * @c: the container; takes its lock
+ * @iova: first IOVA (bytes)
+ * @npages: how many pages
+ * @prot: IOMMU_* permissions that the driver wants
+ * @pages: the pages
+ *
+ * Return: @npages; or with none pinned: -EACCES for a type1 (not v2)
+ * container, -EBUSY while user addresses are being updated, -EINVAL if there
+ * is no device that could be told of an unmap, or no mapping, or no pages
+ * behind it, -EPERM if it does not permit @prot, -ENODEV if its process is
+ * gone, -ENOMEM, -EFAULT.
+ */
+int emulated_pin(struct container *c, u64 iova, int npages, int prot,
+		 struct page **pages)
+{
+	int i = 0, ret;
+
+	if (!c->v2)
+		return -EACCES;
+
+	mutex_lock(&c->lock);
+	if (WARN_ON_ONCE(c->nr_stale)) {
+		ret = -EBUSY;
+		goto out;
+	}
+	ret = -EINVAL;
+	if (list_empty(&c->devices))
+		goto out;
+
+	for (i = 0; i < npages; i++) {
+		ret = get_pin(c, iova + ((u64)i << PAGE_SHIFT), prot, &pages[i]);
+		if (ret)
+			goto unwind;
+	}
+	ret = npages;
+	goto out;
+
+unwind:
+	pages[i] = NULL;
+	while (i--) {
+		put_pin(c, iova + ((u64)i << PAGE_SHIFT));
+		pages[i] = NULL;
+	}
+out:
+	mutex_unlock(&c->lock);
+	return ret;
+}
+
+/**
+ * emulated_unpin() - Give pins back
+ * @c: the container; takes its lock
+ * @iova: first IOVA (bytes)
+ * @npages: how many pages
+ */
+void emulated_unpin(struct container *c, u64 iova, int npages)
+{
+	int i;
+
+	if (WARN_ON(!c->v2))
+		return;
+
+	mutex_lock(&c->lock);
+	for (i = 0; i < npages; i++)
+		if (!put_pin(c, iova + ((u64)i << PAGE_SHIFT)))
+			break;
+	mutex_unlock(&c->lock);
+	WARN_ON(i != npages);
+}
+
+/**
+ * emulated_charged() - Pages of a mapping that pins have been charged for
+ * @m: the mapping, its container's lock held
+ * @offset: where in it to start (bytes)
+ * @size: how far to look (bytes)
+ */
+unsigned long emulated_charged(struct mapping *m, u64 offset, u64 size)
+{
+	unsigned long index, n = 0;
+	struct pin *pin;
+
+	if (xa_empty(&m->pins) || !size)
+		return 0;
+	xa_for_each_range(&m->pins, index, pin, offset >> PAGE_SHIFT,
+			  (offset + size - 1) >> PAGE_SHIFT)
+		if (!PageReserved(pin->page))
+			n++;
+	return n;
+}
+
+/* --- Reading and writing ------------------------------------------------ */
+
+static int rw_one(struct container *c, struct mapping *m, u64 offset,
+		  void *buf, size_t count, bool write)
+{
+	void __user *user = (void __user *)(m->vaddr + offset);
+	bool kthread = !current->mm;
+	int ret = -EFAULT;
+
+	if ((write && !(m->prot & IOMMU_WRITE)) || !(m->prot & IOMMU_READ))
+		return -EPERM;
+	if (!mmget_not_zero(m->mm))
+		return -EPERM;
+
+	if (kthread)
+		kthread_use_mm(m->mm);
+	if (current->mm == m->mm) {
+		if (write ? !copy_to_user(user, buf, count) :
+			    !copy_from_user(buf, user, count))
+			ret = 0;
+		if (write && !ret)
+			dirty_mark(c, m, offset, count);
+	}
+	if (kthread)
+		kthread_unuse_mm(m->mm);
+	mmput(m->mm);
+	return ret;
+}
+
+/**
+ * emulated_rw() - Read or write what the container maps
+ * @c: the container; takes its lock
+ * @iova: where (bytes)
+ * @buf: from or into
+ * @count: how much (bytes)
+ * @write: to the mapped memory, not from it
+ *
+ * The caller is a kernel thread or in the process that mapped it.
+ *
+ * Return: 0; -EINVAL where nothing is mapped, -EPERM where the mapping does
+ * not permit it, -EBUSY while user addresses are being updated, -EFAULT.
+ */
+int emulated_rw(struct container *c, u64 iova, void *buf, size_t count,
+		bool write)
+{
+	struct mapping *m;
+	int ret = 0;
+	size_t n;
+
+	mutex_lock(&c->lock);
+	if (WARN_ON_ONCE(c->nr_stale))
+		ret = -EBUSY;
+
+	for (; !ret && count; count -= n, iova += n, buf += n) {
+		m = mapping_at(c, iova);
+		if (!m) {
+			ret = -EINVAL;
+			break;
+		}
+		n = min_t(u64, count, m->node.last - iova + 1);
+		ret = rw_one(c, m, iova - m->node.start, buf, n, write);
+	}
+	mutex_unlock(&c->lock);
+	return ret;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Emulated devices (mediated devices, mdev): they have no IOMMU. Their
+ * drivers pin the pages they use, by IOVA, or read and write them.
+ */
+#ifndef TETHER_EMULATED_H
+#define TETHER_EMULATED_H
+
+#include <linux/types.h>
+
+struct container;
+struct iommu_group;
+struct mapping;
+struct page;
+struct vfio_device;
+
+int emulated_attach_group(struct container *c, struct iommu_group *iommu);
+bool emulated_detach_group(struct container *c, struct iommu_group *iommu);
+bool emulated_has_group(struct container *c, struct iommu_group *iommu);
+void emulated_detach_all(struct container *c);
+
+void emulated_register(struct container *c, struct vfio_device *vdev);
+void emulated_unregister(struct container *c, struct vfio_device *vdev);
+
+int emulated_pin(struct container *c, u64 iova, int npages, int prot,
+		 struct page **pages);
+void emulated_unpin(struct container *c, u64 iova, int npages);
+int emulated_rw(struct container *c, u64 iova, void *buf, size_t count,
+		bool write);
+
+unsigned long emulated_charged(struct mapping *m, u64 offset, u64 size);
+void emulated_notify_unmap(struct container *c, struct mapping *m);
+
+#endif

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Arrays of extents; extent.h says what they are. No lock of their own.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "extent.h"
+
+static int extents_grow(struct extents *ex)
+{
+	unsigned int cap = ex->cap ? ex->cap * 2 : 1;
+	struct extent *v;
+
+	v = kvmalloc_array(cap, sizeof(*v), GFP_KERNEL_ACCOUNT);
+	if (!v)
+		return -ENOMEM;
+	if (ex->nr)
+		memcpy(v, ex->v, ex->nr * sizeof(*v));
+	kvfree(ex->v);
+	ex->v = v;
+	ex->cap = cap;
+	return 0;
+}
+
+/**
+ * extents_push() - Append an extent, never merging it
+ * @ex: the array; may sleep to grow it
+ * @e: what to append
+ *
+ * Return: 0, or -ENOMEM with the array as it was.
+ */
+int extents_push(struct extents *ex, const struct extent *e)
+{
+	if (ex->nr == ex->cap) {
+		int ret = extents_grow(ex);
+
+		if (ret)
+			return ret;
+	}
+	ex->v[ex->nr++] = *e;
+	return 0;
+}
+
+/** extent_adjoins() - Does @next go on where @e ends, in both address spaces? */
+bool extent_adjoins(const struct extent *e, const struct extent *next)
+{
+	return next->iova == e->iova + e->len && next->phys == e->phys + e->len;
+}
+
+/**
+ * extents_add() - Append an extent, or lengthen the last one by it
+ * @ex: the array; may sleep to grow it
+ * @e: what to append
+ *
+ * Return: 0, or -ENOMEM with the array as it was.
+ */
+int extents_add(struct extents *ex, const struct extent *e)
+{
+	struct extent *last = extents_last(ex);
+
+	if (last && extent_adjoins(last, e)) {
+		last->len += e->len;
+		return 0;
+	}
+	return extents_push(ex, e);
+}
+
+/** extents_free() - Free the array and leave it empty, ready for use */
+void extents_free(struct extents *ex)
+{
+	kvfree(ex->v);
+	*ex = (struct extents){};
+}

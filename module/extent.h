@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Extents: what an IOMMU is told. All work on mappings costs by the extent,
+ * not by the page.
+ */
+#ifndef TETHER_EXTENT_H
+#define TETHER_EXTENT_H
+
+#include <linux/types.h>
+
+/**
+ * struct extent - Contiguous IOVAs that map contiguous physical memory
+ * @iova: first device address (bytes)
+ * @phys: the physical address it maps to (bytes)
+ * @len: length (bytes), a multiple of PAGE_SIZE
+ */
+struct extent {
+	dma_addr_t iova;
+	phys_addr_t phys;
+	size_t len;
+};
+
+/**
+ * struct extents - A growing array of extents, by ascending IOVA
+ * @v: the array, NULL while empty
+ * @nr: extents in use
+ * @cap: extents allocated
+ *
+ * Zeroed memory is an empty one. Guarded by whoever owns it.
+ */
+struct extents {
+	struct extent *v;
+	unsigned int nr;
+	unsigned int cap;
+};
+
+static inline struct extent *extents_last(struct extents *ex)
+{
+	return ex->nr ? &ex->v[ex->nr - 1] : NULL;
+}
+
+int extents_push(struct extents *ex, const struct extent *e);
+int extents_add(struct extents *ex, const struct extent *e);
+bool extent_adjoins(const struct extent *e, const struct extent *next);
+void extents_free(struct extents *ex);
+
+#endif

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The uAPI of <linux/vfio.h> for type1 containers: user structs are read,
+ * checked and written here and nowhere else. Arguments are judged like the
+ * newest kernel judges them, whatever kernel this is.
+ */
+#include <linux/iommu.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+
+#include "container.h"
+#include "dirty.h"
+#include "domain.h"
+#include "ioctl.h"
+#include "mapping.h"
+#include "span.h"
+
+/* else a 64-bit argument would have to be checked before it is narrowed */
+static_assert(sizeof(unsigned long) == sizeof(u64));
+static_assert(sizeof(dma_addr_t) == sizeof(u64));
+
+/* @c is NULL as long as the container has no backend. */
+static long check_extension(struct container *c, unsigned long extension)
+{
+	long ret;
+
+	switch (extension) {
+	case VFIO_TYPE1_IOMMU:
+	case VFIO_TYPE1v2_IOMMU:
+	case VFIO_UNMAP_ALL:
+		return 1;
+	case VFIO_DMA_CC_IOMMU:
+		if (!c)
+			return 0;
+		mutex_lock(&c->lock);
+		ret = domains_coherent(c);
+		mutex_unlock(&c->lock);
+		return ret;
+	case VFIO_UPDATE_VADDR:
+		/* emulated devices may use the addresses at any time */
+		if (!c)
+			return 0;
+		mutex_lock(&c->lock);
+		ret = list_empty(&c->emulated);
+		mutex_unlock(&c->lock);
+		return ret;
+	default:
+		return 0;
+	}
+}
+
+static int add_migration(struct container *c, struct vfio_info_cap *caps)
+{
+	struct vfio_iommu_type1_info_cap_migration cap = {
+		.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+		.header.version = 1,
+		.pgsize_bitmap = container_granule(c),
+		.max_dirty_bitmap_size = DIRTY_BYTES(DIRTY_PAGES_MAX),
+	};
+
+	return vfio_info_add_capability(caps, &cap.header, sizeof(cap));
+}
+
+static int add_dma_avail(struct container *c, struct vfio_info_cap *caps)
+{
+	struct vfio_iommu_type1_info_dma_avail cap = {
+		.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+		.header.version = 1,
+		.avail = c->avail,
+	};
+
+	return vfio_info_add_capability(caps, &cap.header, sizeof(cap));
+}
+
+static int add_iova_ranges(struct container *c, struct vfio_info_cap *caps)
+{
+	struct vfio_iommu_type1_info_cap_iova_range *cap;
+	size_t size, n = 0;
+	struct span *s;
+	int ret;
+
+	list_for_each_entry(s, &c->usable, node)
+		n++;
+	if (!n)
+		return 0;
+
+	size = struct_size(cap, iova_ranges, n);
+	cap = kzalloc(size, GFP_KERNEL_ACCOUNT);
+	if (!cap)
+		return -ENOMEM;
+
+	cap->header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
+	cap->header.version = 1;
+	cap->nr_iovas = n;
+	n = 0;
+	list_for_each_entry(s, &c->usable, node) {
+		cap->iova_ranges[n].start = s->first;
+		cap->iova_ranges[n].end = s->last;
+		n++;
+	}
+	ret = vfio_info_add_capability(caps, &cap->header, size);
+	kfree(cap);
+	return ret;
+}
+
+static int put_info(void __user *arg, struct vfio_iommu_type1_info *info,
+		    struct vfio_info_cap *caps)
+{
+	size_t room = min_t(size_t, info->argsz, sizeof(*info));
+
+	info->flags |= VFIO_IOMMU_INFO_CAPS;
+	if (info->argsz < sizeof(*info) + caps->size) {
+		info->argsz = sizeof(*info) + caps->size;
+	} else {
+		vfio_info_cap_shift(caps, sizeof(*info));
+		if (copy_to_user(arg + sizeof(*info), caps->buf, caps->size))
+			return -EFAULT;
+		info->cap_offset = sizeof(*info);
+	}
+	return copy_to_user(arg, info, room) ? -EFAULT : 0;
+}
+
+static long get_info(struct container *c, void __user *arg)
+{
+	const size_t minsz = offsetofend(struct vfio_iommu_type1_info,
+					 iova_pgsizes);
+	struct vfio_iommu_type1_info info = {};
+	struct vfio_info_cap caps = {};
+	long ret;
+
+	if (copy_from_user(&info, arg, minsz))
+		return -EFAULT;
+	if (info.argsz < minsz)
+		return -EINVAL;
+
+	info.flags = VFIO_IOMMU_INFO_PGSIZES;
+	mutex_lock(&c->lock);
+	info.iova_pgsizes = c->pgsizes;
+	ret = add_migration(c, &caps);
+	if (!ret)
+		ret = add_dma_avail(c, &caps);
+	if (!ret)
+		ret = add_iova_ranges(c, &caps);
+	mutex_unlock(&c->lock);
+
+	if (!ret)
+		ret = put_info(arg, &info, &caps);
+	kfree(caps.buf);
+	return ret;
+}
+
+static bool aligned(const struct container *c, u64 bits)
+{
+	return !(bits & (container_granule(c) - 1));
+}
+
+static long map_dma(struct container *c, void __user *arg)
+{
+	const size_t minsz = offsetofend(struct vfio_iommu_type1_dma_map, size);
+	struct vfio_iommu_type1_dma_map map;
+	bool vaddr_only;
+	int prot = 0;
+	u64 last;
+	long ret;
+
+	if (copy_from_user(&map, arg, minsz))
+		return -EFAULT;
+	if (map.argsz < minsz || map.flags & ~(VFIO_DMA_MAP_FLAG_READ |
+					       VFIO_DMA_MAP_FLAG_WRITE |
+					       VFIO_DMA_MAP_FLAG_VADDR))
+		return -EINVAL;
+	if (!map.size)
+		return -EINVAL;
+	if (check_add_overflow(map.iova, map.size - 1, &last) ||
+	    check_add_overflow(map.vaddr, map.size - 1, &last))
+		return -EOVERFLOW;
+
+	if (map.flags & VFIO_DMA_MAP_FLAG_READ)
+		prot |= IOMMU_READ;
+	if (map.flags & VFIO_DMA_MAP_FLAG_WRITE)
+		prot |= IOMMU_WRITE;
+	vaddr_only = map.flags & VFIO_DMA_MAP_FLAG_VADDR;
+	if (!prot != vaddr_only)
+		return -EINVAL;
+
+	mutex_lock(&c->lock);
+	if (!aligned(c, map.iova | map.vaddr | map.size))
+		ret = -EINVAL;
+	else if (vaddr_only)
+		ret = mapping_set_vaddr(c, map.iova, map.vaddr, map.size);
+	else
+		ret = mapping_map(c, map.iova, map.vaddr, map.size, prot);
+	mutex_unlock(&c->lock);
+	return ret;
+}
+
+/* A bitmap that the user wants of @size bytes, before a granule is known. */
+static int check_bitmap(const struct vfio_bitmap *bitmap, u64 size)
+{
+	u64 pages;
+
+	if (!bitmap->pgsize || !access_ok(bitmap->data, bitmap->size))
+		return -EINVAL;
+	pages = size >> __ffs64(bitmap->pgsize);
+	if (!pages || pages > DIRTY_PAGES_MAX ||
+	    bitmap->size > DIRTY_BYTES(DIRTY_PAGES_MAX) ||
+	    bitmap->size < DIRTY_BYTES(pages))
+		return -EINVAL;
+	return 0;
+}
+
+static bool log_has(const struct container *c, const struct vfio_bitmap *bitmap)
+{
+	return c->dirty_log && bitmap->pgsize == container_granule(c);
+}
+
+/* The IOVAs that an unmap is about: 0 to the end for all. */
+static int unmap_range(struct container *c,
+		       const struct vfio_iommu_type1_dma_unmap *unmap,
+		       u64 *last)
+{
+	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_ALL) {
+		*last = U64_MAX;
+		return unmap->iova || unmap->size ? -EINVAL : 0;
+	}
+	if (!unmap->size || !aligned(c, unmap->iova | unmap->size))
+		return -EINVAL;
+	if (check_add_overflow(unmap->iova, unmap->size - 1, last))
+		return -EOVERFLOW;
+	return 0;
+}
+
+static int do_unmap(struct container *c,
+		    struct vfio_iommu_type1_dma_unmap *unmap,
+		    const struct vfio_bitmap *bitmap)
+{
+	u64 last;
+	int ret;
+
+	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_VADDR &&
+	    !list_empty(&c->emulated))
+		return -EBUSY;
+	ret = unmap_range(c, unmap, &last);
+	if (ret)
+		return ret;
+	if (bitmap && !log_has(c, bitmap))
+		return -EINVAL;
+
+	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_VADDR)
+		return mapping_set_stale(c, unmap->iova, last, &unmap->size);
+	return mapping_unmap(c, unmap->iova, last, bitmap, &unmap->size);
+}
+
+static long unmap_dma(struct container *c, void __user *arg)
+{
+	const u32 bitmap_flag = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	const u32 other_flags = VFIO_DMA_UNMAP_FLAG_ALL |
+				VFIO_DMA_UNMAP_FLAG_VADDR;
+	const size_t minsz = offsetofend(struct vfio_iommu_type1_dma_unmap,
+					 size);
+	struct vfio_iommu_type1_dma_unmap unmap;
+	struct vfio_bitmap bitmap = {};
+	bool wants_bitmap;
+	long ret;
+
+	if (copy_from_user(&unmap, arg, minsz))
+		return -EFAULT;
+	if (unmap.argsz < minsz || unmap.flags & ~(bitmap_flag | other_flags))
+		return -EINVAL;
+
+	wants_bitmap = unmap.flags & bitmap_flag;
+	if (wants_bitmap) {
+		if (unmap.flags & other_flags ||
+		    unmap.argsz < minsz + sizeof(bitmap))
+			return -EINVAL;
+		if (copy_from_user(&bitmap, arg + minsz, sizeof(bitmap)))
+			return -EFAULT;
+		ret = check_bitmap(&bitmap, unmap.size);
+		if (ret)
+			return ret;
+	}
+
+	mutex_lock(&c->lock);
+	ret = do_unmap(c, &unmap, wants_bitmap ? &bitmap : NULL);
+	mutex_unlock(&c->lock);
+
+	if (ret)
+		return ret;
+	return copy_to_user(arg, &unmap, minsz) ? -EFAULT : 0;
+}
+
+static long get_dirty_bitmap(struct container *c, void __user *arg)
+{
+	struct vfio_iommu_type1_dirty_bitmap_get get;
+	u64 last;
+	long ret;
+
+	if (copy_from_user(&get, arg, sizeof(get)))
+		return -EFAULT;
+	if (!get.size)
+		return -EINVAL;
+	if (check_add_overflow(get.iova, get.size - 1, &last))
+		return -EOVERFLOW;
+	ret = check_bitmap(&get.bitmap, get.size);
+	if (ret)
+		return ret;
+
+	mutex_lock(&c->lock);
+	if (!log_has(c, &get.bitmap) || !aligned(c, get.iova | get.size) ||
+	    mapping_cut(c, get.iova, last))
+		ret = -EINVAL;
+	else
+		ret = dirty_take(c, get.iova, last, get.bitmap.data);
+	mutex_unlock(&c->lock);
+	return ret;
+}
+
+static long dirty_pages(struct container *c, void __user *arg)
+{
+	const size_t minsz = offsetofend(struct vfio_iommu_type1_dirty_bitmap,
+					 flags);
+	struct vfio_iommu_type1_dirty_bitmap dirty;
+	long ret;
+
+	if (!c->v2)
+		return -EACCES;
+	if (copy_from_user(&dirty, arg, minsz))
+		return -EFAULT;
+	if (dirty.argsz < minsz)
+		return -EINVAL;
+
+	switch (dirty.flags) {
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
+		mutex_lock(&c->lock);
+		ret = dirty_start(c);
+		mutex_unlock(&c->lock);
+		return ret;
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
+		mutex_lock(&c->lock);
+		dirty_stop(c);
+		mutex_unlock(&c->lock);
+		return 0;
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
+		if (dirty.argsz - minsz < sizeof(struct vfio_iommu_type1_dirty_bitmap_get))
+			return -EINVAL;
+		return get_dirty_bitmap(c, arg + minsz);
+	default:
+		return -EINVAL;
+	}
+}
+
+/**
+ * container_ioctl() - An ioctl on a container's file
+ * @c: the container; NULL for VFIO_CHECK_EXTENSION before VFIO_SET_IOMMU
+ * @cmd: the ioctl
+ * @arg: its argument
+ *
+ * Return: what the ioctl returns; -ENOTTY for one that is not type1's.
+ */
+long container_ioctl(struct container *c, unsigned int cmd, unsigned long arg)
+{
+	switch (cmd) {
+	case VFIO_CHECK_EXTENSION:
+		return check_extension(c, arg);
+	case VFIO_IOMMU_GET_INFO:
+		return get_info(c, (void __user *)arg);
+	case VFIO_IOMMU_MAP_DMA:
+		return map_dma(c, (void __user *)arg);
+	case VFIO_IOMMU_UNMAP_DMA:
+		return unmap_dma(c, (void __user *)arg);
+	case VFIO_IOMMU_DIRTY_PAGES:
+		return dirty_pages(c, (void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Usable IOVAs: what all domains' apertures have in common, less what is
+ * reserved for any group. It is computed from nothing whenever a group comes
+ * or goes. container->lock guards the result, container->usable.
+ */
+#include <linux/iommu.h>
+#include <linux/minmax.h>
+#include <linux/slab.h>
+
+#include "container.h"
+#include "domain.h"
+#include "iova.h"
+#include "span.h"
+
+static void resv_free(struct list_head *resv)
+{
+	struct iommu_resv_region *r, *tmp;
+
+	list_for_each_entry_safe(r, tmp, resv, list)
+		kfree(r);
+}
+
+static int exclude_reserved(struct list_head *usable, struct iommu_group *group)
+{
+	struct iommu_resv_region *r;
+	LIST_HEAD(resv);
+	int ret;
+
+	ret = iommu_get_group_resv_regions(group, &resv);
+	list_for_each_entry(r, &resv, list) {
+		if (ret)
+			break;
+		/* firmware uses it only until a driver takes the device over */
+		if (r->type == IOMMU_RESV_DIRECT_RELAXABLE)
+			continue;
+		ret = spans_exclude(usable, r->start, r->start + r->length - 1,
+				    GFP_KERNEL_ACCOUNT);
+	}
+	resv_free(&resv);
+	return ret;
+}
+
+static void narrow(u64 *first, u64 *last, const struct iommu_domain *domain)
+{
+	*first = max_t(u64, *first, domain->geometry.aperture_start);
+	*last = min_t(u64, *last, domain->geometry.aperture_end);
+}
+
+static int exclude_all_reserved(struct container *c, struct list_head *usable,
+				struct iommu_group *extra_group)
+{
+	struct domain *d;
+	struct group *g;
+	int ret;
+
+	list_for_each_entry(d, &c->domains, node) {
+		list_for_each_entry(g, &d->groups, node) {
+			ret = exclude_reserved(usable, g->iommu);
+			if (ret)
+				return ret;
+		}
+	}
+	return extra_group ? exclude_reserved(usable, extra_group) : 0;
+}
+
+/**
+ * iova_usable() - Compute the IOVAs that all groups of a container can use
+ * @c: the container, its lock held
+ * @extra: a domain to count in that is not in its list, or NULL
+ * @extra_group: the group attached to @extra, or NULL
+ * @usable: empty list, which gets the spans; the caller frees them
+ *
+ * Return: 0; -EINVAL if nothing is left, or -ENOMEM, with @usable empty.
+ */
+int iova_usable(struct container *c, struct iommu_domain *extra,
+		struct iommu_group *extra_group, struct list_head *usable)
+{
+	u64 first = 0, last = (dma_addr_t)~0ULL;
+	struct domain *d;
+	int ret;
+
+	list_for_each_entry(d, &c->domains, node)
+		narrow(&first, &last, d->iommu);
+	if (extra)
+		narrow(&first, &last, extra);
+	if (first > last)
+		return -EINVAL;
+
+	ret = spans_append(usable, first, last, GFP_KERNEL_ACCOUNT);
+	if (!ret)
+		ret = exclude_all_reserved(c, usable, extra_group);
+	if (!ret && list_empty(usable))
+		ret = -EINVAL;
+	if (ret)
+		spans_free(usable);
+	return ret;
+}
+
+/* A real MSI window wins over the one that software may place. */
+static bool software_msi_base(const struct list_head *resv, phys_addr_t *base)
+{
+	const struct iommu_resv_region *r;
+	bool found = false;
+
+	list_for_each_entry(r, resv, list) {
+		if (r->type == IOMMU_RESV_MSI)
+			return false;
+		if (r->type == IOMMU_RESV_SW_MSI) {
+			*base = r->start;
+			found = true;
+		}
+	}
+	return found;
+}
+
+/**
+ * iova_reserve_msi() - Give a domain its window for software MSIs
+ * @domain: a new domain
+ * @group: the group it is for
+ *
+ * Only IOMMUs that translate MSI doorbells have one.
+ *
+ * Return: 0, or a negative errno.
+ */
+int iova_reserve_msi(struct iommu_domain *domain, struct iommu_group *group)
+{
+	phys_addr_t base;
+	LIST_HEAD(resv);
+	int ret;
+
+	ret = iommu_get_group_resv_regions(group, &resv);
+	if (!ret && software_msi_base(&resv, &base)) {
+		ret = iommu_get_msi_cookie(domain, base);
+		if (ret == -ENODEV) /* built without software MSIs */
+			ret = 0;
+	}
+	resv_free(&resv);
+	return ret;
+}

@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings: making them, finding them, and taking them away. A mapping is
+ * made whole or not at all.
+ *
+ * While a container has no domain, only emulated devices, its mappings have
+ * no segments: nobody but those devices' drivers uses the memory, by the page
+ * (emulated.c). The first domain populates them, the last one to go
+ * depopulates them again.
+ *
+ * container->lock guards the tree and everything in it; the caller of every
+ * function here holds it.
+ */
+#include <linux/capability.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/vfio.h>
+
+#include "charge.h"
+#include "container.h"
+#include "dirty.h"
+#include "domain.h"
+#include "emulated.h"
+#include "mapping.h"
+#include "mirror.h"
+#include "pinned.h"
+#include "span.h"
+
+/* How often drivers are asked to give pins back before they are given up. */
+#define NOTIFY_TRIES	10
+
+static struct mapping *to_mapping(struct interval_tree_node *node)
+{
+	return node ? container_of(node, struct mapping, node) : NULL;
+}
+
+/** mapping_first() - The lowest mapping with an IOVA in @first to @last */
+struct mapping *mapping_first(struct container *c, u64 first, u64 last)
+{
+	return to_mapping(interval_tree_iter_first(&c->mappings, first, last));
+}
+
+/** mapping_next() - The mapping above, or NULL if it begins after @last */
+struct mapping *mapping_next(struct mapping *m, u64 last)
+{
+	struct rb_node *rb = rb_next(&m->node.rb);
+	struct mapping *next;
+
+	if (!rb)
+		return NULL;
+	next = to_mapping(rb_entry(rb, struct interval_tree_node, rb));
+	return next->node.start <= last ? next : NULL;
+}
+
+static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
+{
+	struct mapping *m = kzalloc(sizeof(*m), GFP_KERNEL_ACCOUNT);
+
+	if (!m)
+		return NULL;
+
+	m->node.start = iova;
+	m->node.last = iova + size - 1;
+	m->vaddr = untagged_addr((unsigned long)vaddr);
+	m->prot = prot;
+	m->lock_cap = capable(CAP_IPC_LOCK);
+	m->mm = current->mm;
+	mmgrab(m->mm);
+	m->task = get_task_struct(current->group_leader);
+	INIT_LIST_HEAD(&m->segments);
+	xa_init(&m->pins);
+	return m;
+}
+
+static void depopulate(struct container *c, struct mapping *m)
+{
+	struct segment *s, *tmp;
+
+	list_for_each_entry_safe(s, tmp, &m->segments, node) {
+		list_del(&s->node);
+		if (s->kind == SEGMENT_PINNED)
+			pinned_unmap(c, s);
+		else
+			mirror_unmap(c, s);
+	}
+}
+
+/* Whatever of it is mapped: also the way back from half a mapping. */
+static void mapping_destroy(struct container *c, struct mapping *m)
+{
+	depopulate(c, m);
+	/* a driver that keeps pins keeps the pages, not our memory */
+	WARN_ON(!xa_empty(&m->pins));
+	if (m->stale)
+		c->nr_stale--;
+	kvfree(m->dirty);
+	put_task_struct(m->task);
+	mmdrop(m->mm);
+	kfree(m);
+}
+
+/*
+ * Most memory can be pinned, and pinning tells: only where it cannot is it
+ * worth to look at what is there.
+ */
+static int populate(struct container *c, struct mapping *m)
+{
+	size_t size = mapping_size(m), done = 0;
+	struct segment *s;
+
+	while (done < size) {
+		s = pinned_map(c, m, done, size - done);
+		if (s == ERR_PTR(-EFAULT))
+			s = mirror_map(c, m, done, size - done, NULL);
+		if (IS_ERR(s))
+			return PTR_ERR(s);
+
+		list_add_tail(&s->node, &m->segments);
+		done += s->size;
+	}
+	return 0;
+}
+
+/**
+ * mapping_map() - Map memory of the calling process
+ * @c: the container
+ * @iova: first device address, aligned to the container's granule (bytes)
+ * @vaddr: first user address, aligned likewise (bytes)
+ * @size: length, aligned likewise (bytes), not 0; neither range may wrap
+ * @prot: IOMMU_READ, IOMMU_WRITE or both
+ *
+ * Return: 0, or with nothing mapped: -EEXIST if an IOVA is mapped already,
+ * -ENOSPC if there are as many mappings as may be, -EINVAL if the IOVAs are
+ * not usable, -EPERM for memory that strict_mmio_maps keeps out, -EFAULT for
+ * addresses with no suitable memory, -ENOMEM.
+ */
+int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
+{
+	u64 last = iova + size - 1;
+	struct mapping *m;
+	int ret = 0;
+
+	if (mapping_first(c, iova, last))
+		return -EEXIST;
+	if (!c->avail)
+		return -ENOSPC;
+	if (!list_empty(&c->usable) && !spans_contain(&c->usable, iova, last))
+		return -EINVAL;
+
+	m = mapping_create(iova, vaddr, size, prot);
+	if (!m)
+		return -ENOMEM;
+
+	if (!list_empty(&c->domains))
+		ret = populate(c, m);
+	if (!ret)
+		ret = dirty_track(c, m);
+	if (ret) {
+		mapping_destroy(c, m);
+		return ret;
+	}
+
+	interval_tree_insert(&m->node, &c->mappings);
+	c->avail--;
+	return 0;
+}
+
+static u64 mapping_remove(struct container *c, struct mapping *m)
+{
+	u64 size = mapping_size(m);
+
+	interval_tree_remove(&m->node, &c->mappings);
+	mapping_destroy(c, m);
+	c->avail++;
+	return size;
+}
+
+/**
+ * mapping_cut() - Would a mapping be cut in two at an end of the range?
+ * @c: the container
+ * @first: first IOVA
+ * @last: last IOVA
+ */
+bool mapping_cut(struct container *c, u64 first, u64 last)
+{
+	struct mapping *m = mapping_first(c, first, first);
+
+	if (m && m->node.start < first)
+		return true;
+	m = mapping_first(c, last, last);
+	return m && m->node.last > last;
+}
+
+/*
+ * What an unmap of the range means. A type1v2 unmap may not cut a mapping;
+ * for type1 one that starts below hides all above it, and one that reaches
+ * beyond goes whole.
+ */
+static struct mapping *unmap_first(struct container *c, u64 first, u64 last)
+{
+	struct mapping *m;
+
+	if (c->v2 && mapping_cut(c, first, last))
+		return ERR_PTR(-EINVAL);
+	m = mapping_first(c, first, last);
+	return m && m->node.start >= first ? m : NULL;
+}
+
+/*
+ * Have emulated devices give back all pins in the range. Their drivers are
+ * told without the lock, after which anything may have changed.
+ */
+static int release_pins(struct container *c, u64 first, u64 last)
+{
+	int tries = NOTIFY_TRIES;
+	struct mapping *m;
+
+again:
+	m = unmap_first(c, first, last);
+	if (IS_ERR(m))
+		return PTR_ERR(m);
+	for (; m; m = mapping_next(m, last)) {
+		if (xa_empty(&m->pins) || WARN_ON_ONCE(!tries))
+			continue;
+		tries--;
+		emulated_notify_unmap(c, m);
+		goto again;
+	}
+	return 0;
+}
+
+/**
+ * mapping_unmap() - Unmap a range of IOVAs
+ * @c: the container
+ * @first: first IOVA
+ * @last: last IOVA
+ * @dirty: if not NULL, what gets the dirty bits, the first for @first; large
+ *	   enough, and the log is on
+ * @unmapped: set to the number of bytes that were mapped
+ *
+ * On return no device can reach them.
+ *
+ * Return: 0, also if nothing was mapped; with all still mapped, -EINVAL if a
+ * mapping would be cut, -EFAULT if the bits cannot be written.
+ */
+int mapping_unmap(struct container *c, u64 first, u64 last,
+		  const struct vfio_bitmap *dirty, u64 *unmapped)
+{
+	struct mapping *m;
+	int ret;
+
+	*unmapped = 0;
+	ret = release_pins(c, first, last);
+	if (ret)
+		return ret;
+	if (!unmap_first(c, first, last))
+		return 0;
+
+	if (dirty) {
+		ret = dirty_report(c, first, last, first, dirty->data);
+		if (ret)
+			return ret;
+	}
+	while ((m = mapping_first(c, first, last)))
+		*unmapped += mapping_remove(c, m);
+	return 0;
+}
+
+/**
+ * mapping_unmap_all() - Unmap everything; no emulated device has pins
+ * @c: the container
+ *
+ * Return: the number of bytes that were mapped.
+ */
+u64 mapping_unmap_all(struct container *c)
+{
+	struct mapping *m;
+	u64 unmapped = 0;
+
+	while ((m = mapping_first(c, 0, U64_MAX)))
+		unmapped += mapping_remove(c, m);
+	return unmapped;
+}
+
+/**
+ * mapping_set_stale() - The user addresses of a range are about to change
+ * @c: the container
+ * @first: first IOVA
+ * @last: last IOVA
+ * @size: set to the number of bytes mapped there
+ *
+ * Devices reach what they did.
+ *
+ * Return: 0; with nothing changed, -EINVAL if a mapping would be cut or is
+ * stale already.
+ */
+int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size)
+{
+	struct mapping *m, *from = unmap_first(c, first, last);
+
+	*size = 0;
+	if (IS_ERR(from))
+		return PTR_ERR(from);
+
+	for (m = from; m; m = mapping_next(m, last))
+		if (m->stale)
+			return -EINVAL;
+	for (m = from; m; m = mapping_next(m, last)) {
+		m->stale = true;
+		c->nr_stale++;
+		*size += mapping_size(m);
+	}
+	return 0;
+}
+
+/* Segments of device memory follow; pinned pages are what they are. */
+static int retether(struct container *c, struct mapping *m,
+		    struct list_head *replaced)
+{
+	struct segment *s, *tmp, *new;
+
+	list_for_each_entry_safe(s, tmp, &m->segments, node) {
+		if (s->kind != SEGMENT_MIRROR)
+			continue;
+		new = mirror_map(c, m, s->offset, s->size, s);
+		if (IS_ERR(new))
+			return PTR_ERR(new);
+		list_replace(&s->node, &new->node);
+		list_add(&s->node, replaced);
+	}
+	return 0;
+}
+
+/* The old mirrors come back by themselves, if their memory is still there. */
+static void untether(struct container *c, struct mapping *m,
+		     struct list_head *replaced)
+{
+	struct segment *s, *old, *tmp;
+
+	list_for_each_entry_safe(old, tmp, replaced, node) {
+		list_for_each_entry(s, &m->segments, node)
+			if (s->offset == old->offset)
+				break;
+		list_del(&old->node);
+		list_replace(&s->node, &old->node);
+		mirror_unmap(c, s);
+		mirror_await(old);
+	}
+}
+
+/**
+ * mapping_set_vaddr() - Give a stale mapping its new user address
+ * @c: the container
+ * @iova: first IOVA of the mapping
+ * @vaddr: where its memory is now, in the calling process (bytes)
+ * @size: its size (bytes)
+ *
+ * RAM is taken on trust to be the same. Device memory is mirrored from the
+ * new address on.
+ *
+ * Return: 0; with the mapping still stale: -ENOENT if there is none, -EINVAL
+ * if it is not exactly this or not stale, -EFAULT if device memory is not at
+ * the new address, -ENOMEM, -EINTR.
+ */
+int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
+{
+	u64 last = iova + size - 1;
+	struct mapping *m = mapping_first(c, iova, last);
+	unsigned long old_vaddr;
+	struct segment *s, *tmp;
+	LIST_HEAD(replaced);
+	int ret;
+
+	if (!m)
+		return -ENOENT;
+	if (!m->stale || m->node.start != iova || m->node.last != last)
+		return -EINVAL;
+
+	old_vaddr = m->vaddr;
+	m->vaddr = untagged_addr((unsigned long)vaddr);
+	ret = retether(c, m, &replaced);
+	if (!ret)
+		ret = charge_current_instead(m);
+	if (ret) {
+		m->vaddr = old_vaddr;
+		untether(c, m, &replaced);
+		return ret;
+	}
+
+	list_for_each_entry_safe(s, tmp, &replaced, node)
+		mirror_unmap(c, s);
+	m->stale = false;
+	c->nr_stale--;
+	return 0;
+}
+
+/** mapping_all_within() - Would every mapping fit into these spans of IOVA? */
+bool mapping_all_within(struct container *c, const struct list_head *spans)
+{
+	struct mapping *m;
+
+	for_each_mapping(m, c)
+		if (!spans_contain(spans, m->node.start, m->node.last))
+			return false;
+	return true;
+}
+
+/**
+ * mapping_join() - Map the pinned memory of every mapping in a new domain
+ * @c: the container
+ * @d: the domain, not in the container's list yet
+ *
+ * Return: 0, or a negative errno; @d then has an unknown part of it and is
+ * fit only to be destroyed.
+ */
+int mapping_join(struct container *c, struct domain *d)
+{
+	struct mapping *m;
+	struct segment *s;
+	int ret;
+
+	for_each_mapping(m, c) {
+		list_for_each_entry(s, &m->segments, node) {
+			if (s->kind != SEGMENT_PINNED)
+				continue;
+			ret = pinned_join(c, s, d);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+/** mapping_depopulate_all() - The last domain is about to go; mappings stay */
+void mapping_depopulate_all(struct container *c)
+{
+	struct mapping *m;
+
+	for_each_mapping(m, c)
+		depopulate(c, m);
+}
+
+/**
+ * mapping_populate_all() - The first domain has come: map everything
+ * @c: the container
+ *
+ * Return: 0, or an errno as mapping_map() has it, also if the process that
+ * made a mapping is gone (-EFAULT), and nothing is mapped.
+ */
+int mapping_populate_all(struct container *c)
+{
+	struct mapping *m;
+	int ret;
+
+	for_each_mapping(m, c) {
+		ret = -EFAULT;
+		if (mmget_not_zero(m->mm)) {
+			ret = populate(c, m);
+			mmput(m->mm);
+		}
+		if (ret) {
+			mapping_depopulate_all(c);
+			return ret;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A mapping is one MAP_DMA. It is cut into segments where the kind of memory
+ * behind the user's addresses changes: RAM is pinned (pinned.c), device
+ * memory is mirrored (mirror.c).
+ */
+#ifndef TETHER_MAPPING_H
+#define TETHER_MAPPING_H
+
+#include <linux/interval_tree.h>
+#include <linux/list.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+struct container;
+struct domain;
+struct mm_struct;
+struct task_struct;
+struct vfio_bitmap;
+
+/**
+ * struct mapping - What one VFIO_IOMMU_MAP_DMA made
+ * @node: in container->mappings: the IOVAs, first and last (bytes)
+ * @vaddr: user address that the first IOVA maps, without a tag
+ * @prot: IOMMU_READ, IOMMU_WRITE or both, as the device may
+ * @lock_cap: its maker had CAP_IPC_LOCK, so no limit on pinned memory holds
+ * @stale: VFIO_DMA_UNMAP_FLAG_VADDR was there, and no new @vaddr yet
+ * @mm: address space of its maker, held by mmgrab(): it does not keep the
+ *	memory, only the struct
+ * @task: thread group leader of its maker, held, for its RLIMIT_MEMLOCK
+ * @charged: pages charged to @mm
+ * @segments: struct segment, by ascending offset, without gaps; none while the
+ *	      container has no domain
+ * @pins: struct pin, of emulated devices, by page of the mapping
+ * @dirty: bitmap of dirty granules while the container's log is on
+ *
+ * container->lock guards all of it.
+ */
+struct mapping {
+	struct interval_tree_node node;
+	unsigned long vaddr;
+	int prot;
+	bool lock_cap;
+	bool stale;
+	struct mm_struct *mm;
+	struct task_struct *task;
+	unsigned long charged;
+	struct list_head segments;
+	struct xarray pins;
+	unsigned long *dirty;
+};
+
+enum segment_kind {
+	SEGMENT_PINNED,
+	SEGMENT_MIRROR,
+};
+
+/**
+ * struct segment - A part of a mapping with one kind of memory behind it
+ * @node: in mapping->segments
+ * @mapping: the mapping it is a part of
+ * @kind: what it is embedded in: struct pinned or struct mirror
+ * @offset: where in the mapping it starts (bytes)
+ * @size: its length (bytes)
+ */
+struct segment {
+	struct list_head node;
+	struct mapping *mapping;
+	enum segment_kind kind;
+	size_t offset;
+	size_t size;
+};
+
+static inline size_t mapping_size(const struct mapping *m)
+{
+	return m->node.last - m->node.start + 1;
+}
+
+static inline dma_addr_t segment_iova(const struct segment *s)
+{
+	return s->mapping->node.start + s->offset;
+}
+
+static inline unsigned long segment_vaddr(const struct segment *s)
+{
+	return s->mapping->vaddr + s->offset;
+}
+
+int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot);
+int mapping_unmap(struct container *c, u64 first, u64 last,
+		  const struct vfio_bitmap *dirty, u64 *unmapped);
+u64 mapping_unmap_all(struct container *c);
+int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size);
+int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size);
+bool mapping_cut(struct container *c, u64 first, u64 last);
+bool mapping_all_within(struct container *c, const struct list_head *spans);
+int mapping_join(struct container *c, struct domain *d);
+int mapping_populate_all(struct container *c);
+void mapping_depopulate_all(struct container *c);
+
+struct mapping *mapping_first(struct container *c, u64 first, u64 last);
+struct mapping *mapping_next(struct mapping *m, u64 last);
+
+/* Every mapping with an IOVA in the range, ascending; none may go meanwhile. */
+#define for_each_mapping_in(m, c, first, last)				\
+	for ((m) = mapping_first((c), (first), (last)); (m);		\
+	     (m) = mapping_next((m), (last)))
+
+#define for_each_mapping(m, c)	for_each_mapping_in(m, c, 0, U64_MAX)
+
+#endif

@@ -1,0 +1,748 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mirrors: device memory that the IOMMU maps exactly as long as the process
+ * does.
+ *
+ * The invariant
+ *
+ *	At every instant, what a container's domains let devices reach through
+ *	a mirror is a subset of what the process's own VMAs let its CPUs reach.
+ *
+ * A BAR cannot be pinned. But the process's VMA keeps its device open, and
+ * the kernel tells mmu notifiers before it takes any of that VMA's page-table
+ * entries away: when the VMA goes or changes, and when the device's driver
+ * zaps it before memory decoding is turned off, a reset, or low power. So a
+ * mirror subscribes to its user range and takes its IOMMU entries away, IOTLB
+ * flush included, before that call returns. It needs no reference to the
+ * device, which would be a cycle (container, mapping, device, container).
+ *
+ * States of a mirror
+ *
+ *	LIVE	has extents, and they are in every domain of the container
+ *	REVOKED	has none; is in container->revoked and will be tried again
+ *	GONE	has no pieces of user address space left; nothing can bring
+ *		it back. VFIO_IOMMU_UNMAP_DMA still counts it.
+ *
+ * Establishing (map and restore; container->lock held)
+ *
+ *	seq = mmu_interval_read_begin()
+ *	under mmap_lock: VMAs are as they were, faulted in, extents resolved
+ *	under mirror_lock: unless mmu_interval_read_retry(seq), enter them
+ *
+ * Revoking (the notifier; any thread, maybe under mmap_lock)
+ *
+ *	under mirror_lock: mmu_interval_set_seq(), remove all extents
+ *	under mirror_lock: flush, once for all mirrors where the kernel has
+ *		two passes; whoever finds nothing to remove flushes, too
+ *
+ * Both end under mirror_lock, so one sees the other: an invalidation that
+ * began after read_begin either finds the entries and removes them, or has
+ * set the sequence number and makes establish start over. One that began
+ * before it is waited for by read_begin.
+ *
+ * Whole extents are removed, never a part of one: what an IOMMU driver does
+ * when asked for half a large page differs. What is still backed comes back
+ * with the restore.
+ *
+ * An UNMAP event names user addresses whose VMA is going. A new VMA there
+ * may be anything, so those addresses leave the mirror's pieces for good.
+ * Addresses in a piece are still of the VMA that was mapped, though perhaps
+ * split from it. With any other event the VMA stays, and the memory may come
+ * back without anybody saying so: restore tries, each mirror by its own clock,
+ * often at first and then more rarely. It is one work for all mirrors of a
+ * container, and takes container->lock for one mirror at a time; thus none can
+ * be freed under it. It waits until a burst of zaps is over (a VMM resets a
+ * device in several steps, and vfio-pci gives up on a hot reset when somebody
+ * faults its memory in), and it never waits for a reset under way.
+ *
+ * Locks: container->mirror_lock guards all of struct mirror that changes,
+ * container->revoked, and the domain list as seen from here; container.h
+ * says what may not be done under it. Removing the subscription waits for
+ * callbacks, so that is done without it, and only after the mirror is GONE:
+ * in the other order entries could outlive the last one to be told.
+ */
+#include <linux/gfp.h>
+#include <linux/iommu.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/timerqueue.h>
+#include <linux/workqueue.h>
+
+#include "backing.h"
+#include "compat/compat.h"
+#include "container.h"
+#include "domain.h"
+#include "extent.h"
+#include "mapping.h"
+#include "mirror.h"
+#include "span.h"
+
+/* Under mirror_lock nothing may reclaim; on failure it is dropped for that. */
+#define GFP_MIRROR	(GFP_NOWAIT | __GFP_NOWARN)
+#define ROOM_TRIES	8
+
+/* Collisions with invalidations that a restore puts up with for one try. */
+#define RESTORE_TRIES	4
+
+/* How long after a revocation restore begins to try. */
+#define QUIET_NS	(10 * NSEC_PER_MSEC)
+#define SOON_NS		(1 * NSEC_PER_MSEC)
+
+/* Partial unmaps after which the rest of a mirror is given up too. */
+#define CUTS_MAX	1024
+
+/**
+ * struct mirror - A segment of device memory
+ * @seg: its place in the mapping
+ * @container: whose domains it is in
+ * @notifier: subscription to the user range; @seg.size bytes from @first
+ * @first: first user address, without a tag
+ * @backing: what was mapped: set once
+ * @pieces: spans of user addresses not unmapped since; none: GONE
+ * @cuts: UNMAP events that took a part
+ * @finish: for the second pass of an invalidation. One at a time: until it is
+ *	    over the mirror cannot be LIVE, and only LIVE ones need it.
+ * @extents: what is in the IOMMU; some: LIVE
+ * @revoked_at: when it was last revoked
+ * @retry: in container->revoked while it waits for restore
+ */
+struct mirror {
+	struct segment seg;
+	struct container *container;
+	struct mmu_interval_notifier notifier;
+	unsigned long first;
+	struct backing backing;
+	struct list_head pieces;
+	unsigned int cuts;
+	struct mmu_interval_notifier_finish finish;
+	struct extents extents;
+	ktime_t revoked_at;
+	struct timerqueue_node retry;
+};
+
+static struct workqueue_struct *restore_wq;
+
+static struct mirror *to_mirror(struct segment *s)
+{
+	return container_of(s, struct mirror, seg);
+}
+
+static bool is_gone(const struct mirror *m)
+{
+	return list_empty(&m->pieces);
+}
+
+/* Memory that is RAM all the same, a driver's, stays cacheable. */
+static int mirror_prot(const struct mirror *m, const struct extent *e)
+{
+	bool ram = !m->backing.vfio && pfn_valid(PHYS_PFN(e->phys));
+
+	return m->seg.mapping->prot | (ram ? IOMMU_CACHE : IOMMU_MMIO);
+}
+
+/* --- Revoking: mirror_lock held --------------------------------------- */
+
+/* True if that leaves something to flush. */
+static bool revoke_unflushed(struct mirror *m)
+{
+	if (!m->extents.nr)
+		return false;
+	domains_unmap_unflushed(m->container, &m->extents);
+	extents_free(&m->extents);
+	return true;
+}
+
+/* Also what another thread has only begun to revoke. */
+static void revoke(struct mirror *m)
+{
+	revoke_unflushed(m);
+	domains_flush(m->container);
+}
+
+static bool awaits(const struct mirror *m)
+{
+	return !RB_EMPTY_NODE(&m->retry.node);
+}
+
+static void await_no_more(struct mirror *m)
+{
+	if (awaits(m)) {
+		timerqueue_del(&m->container->revoked, &m->retry);
+		m->container->nr_revoked--;
+	}
+}
+
+static void set_gone(struct mirror *m)
+{
+	spans_free(&m->pieces);
+	await_no_more(m);
+}
+
+/* These addresses will never again be the memory that was mapped. */
+static void give_up(struct mirror *m, unsigned long first, unsigned long last)
+{
+	if (m->cuts++ >= CUTS_MAX ||
+	    spans_exclude(&m->pieces, first, last, GFP_MIRROR | __GFP_ACCOUNT))
+		spans_free(&m->pieces);
+	if (is_gone(m))
+		set_gone(m);
+}
+
+static void await_until(struct mirror *m, ktime_t when)
+{
+	await_no_more(m);
+	m->retry.expires = when;
+	timerqueue_add(&m->container->revoked, &m->retry);
+	m->container->nr_revoked++;
+}
+
+/* Run the work when the first mirror wants to be tried. */
+static void schedule_restore(struct container *c)
+{
+	struct timerqueue_node *next = timerqueue_getnext(&c->revoked);
+	s64 ns;
+
+	if (!next)
+		return;
+	ns = ktime_to_ns(ktime_sub(next->expires, ktime_get()));
+	mod_delayed_work(restore_wq, &c->restore,
+			 ns > 0 ? nsecs_to_jiffies(ns) + 1 : 0);
+}
+
+static void await_restore(struct mirror *m, u64 delay_ns)
+{
+	m->revoked_at = ktime_get();
+	await_until(m, ktime_add_ns(m->revoked_at, delay_ns));
+	schedule_restore(m->container);
+}
+
+static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
+		       struct mmu_interval_notifier_finish **finish)
+{
+	/*
+	 * Once addresses are given up, events there are none of ours, and
+	 * nobody would wait for a flush: it has to be over before.
+	 */
+	if (range->event == MMU_NOTIFY_UNMAP ||
+	    range->event == MMU_NOTIFY_RELEASE) {
+		revoke(m);
+		give_up(m, range->start, range->end - 1);
+	} else if (revoke_unflushed(m)) {
+		*finish = &m->finish;
+	} else {
+		domains_flush(m->container);
+	}
+	if (!is_gone(m))
+		await_restore(m, range->event == MMU_NOTIFY_CLEAR ? QUIET_NS :
+								    SOON_NS);
+}
+
+/*
+ * mirror_lock, while no group joins or leaves a domain: domain.c says why, and
+ * why this cannot wait for ever.
+ */
+static void lock_for_revocation(struct container *c)
+{
+	mutex_lock(&c->mirror_lock);
+	while (c->regrouping) {
+		mutex_unlock(&c->mirror_lock);
+		wait_event(c->regrouped, !READ_ONCE(c->regrouping));
+		mutex_lock(&c->mirror_lock);
+	}
+}
+
+/* What was given up is anybody's by now, and changes as it likes. */
+static bool concerns(struct mirror *m, const struct mmu_notifier_range *range)
+{
+	return spans_overlap(&m->pieces, range->start, range->end - 1);
+}
+
+static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
+				    const struct mmu_notifier_range *range,
+				    unsigned long seq,
+				    struct mmu_interval_notifier_finish **finish)
+{
+	struct mirror *m = container_of(notifier, struct mirror, notifier);
+	struct container *c = m->container;
+	bool blockable = mmu_notifier_range_blockable(range);
+	bool ours;
+
+	/* /proc/PID/clear_refs: the CPU can reach no less than before */
+	if (range->event == MMU_NOTIFY_SOFT_DIRTY)
+		return true;
+
+	if (blockable)
+		mutex_lock(&c->mirror_lock);
+	else if (!mutex_trylock(&c->mirror_lock))
+		return false;
+	ours = concerns(m, range);
+	mutex_unlock(&c->mirror_lock);
+	if (!ours || !blockable)
+		return !ours;
+
+	/* only here, where reclaim never comes, there is something to wait for */
+	lock_for_revocation(c);
+	if (concerns(m, range)) {
+		mmu_interval_set_seq(notifier, seq);
+		invalidate(m, range, finish);
+	}
+	mutex_unlock(&c->mirror_lock);
+	return true;
+}
+
+static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *finish)
+{
+	struct mirror *m = container_of(finish->notifier, struct mirror,
+					notifier);
+
+	lock_for_revocation(m->container);
+	domains_flush(m->container);
+	mutex_unlock(&m->container->mirror_lock);
+}
+
+COMPAT_INTERVAL_NOTIFIER_OPS(mirror_notifier_ops, mirror_invalidate_start,
+			     mirror_invalidate_finish);
+
+/* --- Establishing: container->lock held -------------------------------- */
+
+/* Enter all extents, in place of what another mirror had, or none. */
+static int enter(struct mirror *m, struct extents *ex, struct mirror *replaced)
+{
+	struct container *c = m->container;
+	struct extents entered = { .v = ex->v };
+	int ret;
+
+	if (replaced)
+		revoke(replaced);
+	while (entered.nr < ex->nr) {
+		const struct extent *e = &ex->v[entered.nr];
+
+		ret = domains_map(c, e, mirror_prot(m, e), GFP_MIRROR);
+		if (ret) {
+			domains_unmap(c, &entered);
+			return ret;
+		}
+		entered.nr++;
+	}
+
+	m->extents = *ex;
+	*ex = (struct extents){};
+	await_no_more(m);
+	return 0;
+}
+
+/*
+ * What allocations that may not reclaim lacked, others that may can free: more
+ * at every try, since a large range of small pages takes many tables.
+ */
+static bool make_room(unsigned int try)
+{
+	struct page *page, *tmp;
+	unsigned int n = 8 << try;
+	LIST_HEAD(pages);
+
+	while (n) {
+		page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
+		if (!page)
+			break;
+		list_add(&page->lru, &pages);
+		n--;
+	}
+	list_for_each_entry_safe(page, tmp, &pages, lru)
+		__free_page(page);
+	return !n;
+}
+
+/*
+ * -EAGAIN: an invalidation came in between. An mm without users is on its way
+ * to RELEASE, or past it; one that loses them later has RELEASE before it.
+ */
+static int commit(struct mirror *m, unsigned long seq, struct extents *ex,
+		  struct mirror *replaced)
+{
+	struct container *c = m->container;
+	unsigned int try = 0;
+	int ret;
+
+	do {
+		mutex_lock(&c->mirror_lock);
+		if (mmu_interval_read_retry(&m->notifier, seq))
+			ret = -EAGAIN;
+		else if (!atomic_read(&m->notifier.mm->mm_users))
+			ret = -EFAULT;
+		else
+			ret = enter(m, ex, replaced);
+		mutex_unlock(&c->mirror_lock);
+	} while (ret == -ENOMEM && try < ROOM_TRIES && make_room(try++));
+
+	return ret;
+}
+
+/* The piece at or next above a user address. */
+static bool find_piece(struct mirror *m, unsigned long addr, struct span *piece)
+{
+	const struct span *s;
+	bool found = false;
+
+	mutex_lock(&m->container->mirror_lock);
+	list_for_each_entry(s, &m->pieces, node) {
+		if (s->last >= addr) {
+			*piece = *s;
+			found = true;
+			break;
+		}
+	}
+	mutex_unlock(&m->container->mirror_lock);
+	return found;
+}
+
+static int resolve_pieces(struct mirror *m, struct extents *ex)
+{
+	int prot = m->seg.mapping->prot;
+	unsigned long addr = m->first;
+	struct span piece;
+	int ret;
+
+	while (find_piece(m, addr, &piece)) {
+		ret = backing_resolve(m->notifier.mm, piece.first, piece.last,
+				      prot, &m->backing,
+				      segment_iova(&m->seg) + (piece.first - m->first),
+				      ex);
+		if (ret)
+			return ret;
+		addr = piece.last + 1;
+	}
+	return ex->nr ? 0 : -EFAULT;
+}
+
+/*
+ * The mm is kept only while it is looked at. If it were kept until after the
+ * commit, a process that died meanwhile would be gone for whoever waited for
+ * it, and its memory mapped once more.
+ */
+static int resolve(struct mirror *m, struct extents *ex)
+{
+	struct mm_struct *mm = m->notifier.mm;
+	int ret;
+
+	if (!mmget_not_zero(mm))
+		return -EFAULT;
+	ret = resolve_pieces(m, ex);
+	/* it may be the last one, and we are under container->lock */
+	mmput_async(mm);
+	return ret;
+}
+
+static int establish(struct mirror *m, unsigned int tries,
+		     struct mirror *replaced)
+{
+	struct extents ex = {};
+	unsigned long seq;
+	int ret;
+
+	do {
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		seq = mmu_interval_read_begin(&m->notifier);
+		ex.nr = 0;
+		ret = resolve(m, &ex);
+		if (!ret)
+			ret = commit(m, seq, &ex, replaced);
+	} while (ret == -EAGAIN && --tries);
+
+	extents_free(&ex);
+	return ret;
+}
+
+static struct mirror *mirror_create(struct container *c, struct mapping *mapping,
+				    size_t offset, unsigned long first,
+				    const struct backing *b)
+{
+	struct mirror *m = kzalloc(sizeof(*m), GFP_KERNEL_ACCOUNT);
+
+	if (!m)
+		return NULL;
+
+	m->seg.mapping = mapping;
+	m->seg.kind = SEGMENT_MIRROR;
+	m->seg.offset = offset;
+	m->seg.size = b->last - first + 1;
+	m->container = c;
+	m->first = first;
+	m->backing = *b;
+	timerqueue_init(&m->retry);
+	INIT_LIST_HEAD(&m->pieces);
+	if (spans_append(&m->pieces, first, b->last, GFP_KERNEL_ACCOUNT)) {
+		kfree(m);
+		return NULL;
+	}
+	return m;
+}
+
+static void mirror_free(struct mirror *m)
+{
+	spans_free(&m->pieces);
+	kfree(m);
+}
+
+/* The first of an mm takes all its locks, which a signal may interrupt. */
+static int subscribe(struct mirror *m, struct mm_struct *mm)
+{
+	int ret = mmu_interval_notifier_insert(&m->notifier, mm,
+					       m->first, m->seg.size,
+					       &mirror_notifier_ops);
+
+	return ret == -EINTR ? -ERESTARTNOINTR : ret;
+}
+
+/**
+ * mirror_map() - Mirror device memory
+ * @c: the container, its lock held
+ * @mapping: the mapping
+ * @offset: where in the mapping to start (bytes)
+ * @size: how far it may reach (bytes)
+ * @replaced: a mirror of the caller's own, older mapping of the same IOVAs, to
+ *	      revoke in the moment in which the new one is entered, or NULL: then
+ *	      the memory is the mapping's mm's, whose users the caller holds
+ *
+ * Goes as far as the VMAs are of the same file; all the way if it replaces.
+ *
+ * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT
+ * if there is no device memory that may be mapped so, or it is off; -EPERM if
+ * strict_mmio_maps keeps it out; -ENOSPC if there are too many mirrors;
+ * -ENOMEM; -EINTR; or what the IOMMU driver said.
+ */
+struct segment *mirror_map(struct container *c, struct mapping *mapping,
+			   size_t offset, size_t size,
+			   struct segment *replaced)
+{
+	struct mm_struct *mm = replaced ? current->mm : mapping->mm;
+	unsigned long first = mapping->vaddr + offset;
+	struct backing b;
+	struct mirror *m;
+	int ret;
+
+	ret = backing_find(mm, first, first + size - 1, mapping->prot, &b);
+	if (ret)
+		return ERR_PTR(ret);
+	if (replaced && b.last != first + size - 1)
+		return ERR_PTR(-EFAULT);
+	if (!c->mirrors_avail)
+		return ERR_PTR(-ENOSPC);
+
+	m = mirror_create(c, mapping, offset, first, &b);
+	if (!m)
+		return ERR_PTR(-ENOMEM);
+	ret = subscribe(m, mm);
+	if (ret) {
+		mirror_free(m);
+		return ERR_PTR(ret);
+	}
+	c->mirrors_avail--;
+
+	ret = establish(m, UINT_MAX, replaced ? to_mirror(replaced) : NULL);
+	/* part of it went meanwhile: a hole in a new mapping is an error */
+	if (!ret && READ_ONCE(m->cuts))
+		ret = -EFAULT;
+	if (ret) {
+		mirror_unmap(c, &m->seg);
+		return ERR_PTR(ret);
+	}
+	return &m->seg;
+}
+
+/**
+ * mirror_unmap() - Unmap and free a mirror, in whatever state it is
+ * @c: the container, its lock held
+ * @s: the segment, in no list
+ */
+void mirror_unmap(struct container *c, struct segment *s)
+{
+	struct mirror *m = to_mirror(s);
+
+	mutex_lock(&c->mirror_lock);
+	revoke(m);
+	set_gone(m);
+	mutex_unlock(&c->mirror_lock);
+
+	mmu_interval_notifier_remove(&m->notifier);
+	mirror_free(m);
+	c->mirrors_avail++;
+}
+
+/**
+ * mirror_await() - Have a mirror restored that another one had replaced
+ * @s: the segment, its container's lock held
+ */
+void mirror_await(struct segment *s)
+{
+	struct mirror *m = to_mirror(s);
+
+	mutex_lock(&m->container->mirror_lock);
+	if (!is_gone(m) && !m->extents.nr)
+		await_restore(m, SOON_NS);
+	mutex_unlock(&m->container->mirror_lock);
+}
+
+/* --- Domains that come late: both locks held ---------------------------- */
+
+static int join_one(struct mirror *m, struct domain *d)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < m->extents.nr; i++) {
+		const struct extent *e = &m->extents.v[i];
+
+		ret = domain_map(d, e, mirror_prot(m, e), GFP_MIRROR);
+		if (ret) {
+			domain_unmap(d, m->extents.v, i);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* All mirrors into the domain; on failure, those before the failed one out. */
+static int join_all(struct container *c, struct domain *d)
+{
+	struct segment *s, *failed = NULL;
+	struct mapping *mapping;
+	int ret = 0;
+
+	for_each_mapping(mapping, c) {
+		list_for_each_entry(s, &mapping->segments, node) {
+			if (s->kind != SEGMENT_MIRROR)
+				continue;
+			ret = join_one(to_mirror(s), d);
+			if (ret) {
+				failed = s;
+				goto undo;
+			}
+		}
+	}
+	return 0;
+
+undo:
+	for_each_mapping(mapping, c) {
+		list_for_each_entry(s, &mapping->segments, node) {
+			if (s == failed)
+				return ret;
+			if (s->kind == SEGMENT_MIRROR)
+				domain_unmap(d, to_mirror(s)->extents.v,
+					     to_mirror(s)->extents.nr);
+		}
+	}
+	return ret;
+}
+
+/**
+ * mirror_join() - Put a new domain into a container's list, live mirrors in it
+ * @c: the container, its lock held
+ * @d: the domain
+ *
+ * Return: 0, or a negative errno with the domain in no list.
+ */
+int mirror_join(struct container *c, struct domain *d)
+{
+	unsigned int try = 0;
+	int ret;
+
+	do {
+		mutex_lock(&c->mirror_lock);
+		ret = join_all(c, d);
+		if (!ret)
+			list_add(&d->node, &c->domains);
+		mutex_unlock(&c->mirror_lock);
+	} while (ret == -ENOMEM && try < ROOM_TRIES && make_room(try++));
+
+	return ret;
+}
+
+/* --- Restore ------------------------------------------------------------ */
+
+/*
+ * How long to wait after a try: an eighth of the time that has passed, at most
+ * 25 ms in the first second and a second later. But never so often that a user
+ * with many mirrors of a dead device keeps a CPU busy.
+ */
+static u64 retry_delay(const struct mirror *m, ktime_t now)
+{
+	u64 age = ktime_to_ns(ktime_sub(now, m->revoked_at));
+	u64 most = (age < NSEC_PER_SEC ? 25 : 1000) * NSEC_PER_MSEC;
+
+	return max_t(u64, clamp_t(u64, age / 8, NSEC_PER_MSEC, most),
+		     20 * NSEC_PER_USEC * m->container->nr_revoked);
+}
+
+/* The mirror whose time has come, if any, put off to its next one. */
+static struct mirror *next_due(struct container *c)
+{
+	struct timerqueue_node *next;
+	ktime_t now = ktime_get();
+	struct mirror *m = NULL;
+
+	mutex_lock(&c->mirror_lock);
+	next = timerqueue_getnext(&c->revoked);
+	if (next && ktime_compare(next->expires, now) <= 0) {
+		m = container_of(next, struct mirror, retry);
+		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
+	}
+	mutex_unlock(&c->mirror_lock);
+	return m;
+}
+
+static bool restore_next(struct container *c)
+{
+	struct mirror *m;
+
+	mutex_lock(&c->lock);
+	m = next_due(c);
+	if (m) {
+		m->backing.no_wait = true;
+		establish(m, RESTORE_TRIES, NULL);
+	}
+	mutex_unlock(&c->lock);
+	return m;
+}
+
+static void restore_work(struct work_struct *work)
+{
+	struct container *c = container_of(to_delayed_work(work),
+					   struct container, restore);
+
+	while (restore_next(c))
+		cond_resched();
+
+	mutex_lock(&c->mirror_lock);
+	schedule_restore(c);
+	mutex_unlock(&c->mirror_lock);
+}
+
+/** mirror_restore_init() - Prepare a new container's restore work */
+void mirror_restore_init(struct container *c)
+{
+	timerqueue_init_head(&c->revoked);
+	INIT_DELAYED_WORK(&c->restore, restore_work);
+}
+
+/** mirror_init() - On module load. Return: 0, or -ENOMEM */
+int mirror_init(void)
+{
+	restore_wq = alloc_workqueue("vfio_type1_restore", WQ_UNBOUND, 0);
+	return restore_wq ? 0 : -ENOMEM;
+}
+
+/** mirror_exit() - On module unload, when no container is left */
+void mirror_exit(void)
+{
+	destroy_workqueue(restore_wq);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The module's parameters; main.c defines them. */
+#ifndef TETHER_PARAMS_H
+#define TETHER_PARAMS_H
+
+#include <linux/types.h>
+
+extern bool allow_unsafe_interrupts;
+extern bool disable_hugepages;
+extern unsigned int dma_entry_limit;
+extern bool strict_mmio_maps;
+
+#endif

@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pinned segments own the pins on the pages of a stretch of RAM and their
+ * IOMMU entries, and see to it that the pages are charged.
+ *
+ * Pages are pinned in batches and gathered into extents. An extent goes to
+ * the IOMMU once the next one has begun, so that the end of a batch never
+ * costs a large IOMMU page. The extents are remembered: unmapping is one
+ * iommu_unmap() and an unpin by range. Memory too scattered to be worth
+ * remembering is read back from the IOMMU's tables instead.
+ *
+ * container->lock guards all of it.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/minmax.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "charge.h"
+#include "compat/compat.h"
+#include "container.h"
+#include "domain.h"
+#include "emulated.h"
+#include "extent.h"
+#include "mapping.h"
+#include "pinned.h"
+
+/* Fast GUP holds off interrupts for a batch: tens of microseconds. */
+#define BATCH_MAX	2048UL
+#define BATCH_FIRST	16UL
+
+/* How much is unpinned or read back between two looks at the scheduler. */
+#define STEP_PAGES	(32UL << 10)
+
+/* Extents read back from the IOMMU's tables for one flush. */
+#define READ_BACK_MAX	512U
+#define READ_BACK_FEW	16U
+
+/**
+ * struct pinned - A segment of RAM
+ * @seg: its place in the mapping
+ * @extents: what is pinned; while mapping a scattered one, only what the
+ *	     IOMMU has not got yet
+ * @mapped: bytes from its start that are in the IOMMU
+ * @payable: pages of it that somebody is charged for, the mapping or, for those
+ *	     that emulated devices had pinned before, those pins
+ * @charged_size: bytes from its start that @payable counts; more than there
+ *		  are only while a batch fails
+ * @scattered: the IOMMU's tables, not @extents, remember what is pinned
+ */
+struct pinned {
+	struct segment seg;
+	struct extents extents;
+	size_t mapped;
+	unsigned long payable;
+	size_t charged_size;
+	bool scattered;
+};
+
+/* Pages of one pin_user_pages_fast(); small mappings need no allocation. */
+struct batch {
+	struct page **pages;
+	unsigned long max;
+	struct page *few[BATCH_FIRST];
+};
+
+static struct pinned *to_pinned(struct segment *s)
+{
+	return container_of(s, struct pinned, seg);
+}
+
+static int pinned_prot(const struct pinned *p)
+{
+	return p->seg.mapping->prot | IOMMU_CACHE;
+}
+
+/* A thousandth of what is mapped, and some for those that map little. */
+static unsigned int extents_worth_it(const struct pinned *p, size_t size)
+{
+	return 8 + size / (1024 * sizeof(*p->extents.v));
+}
+
+static void batch_init(struct batch *b)
+{
+	b->pages = b->few;
+	b->max = BATCH_FIRST;
+}
+
+static void batch_free(struct batch *b)
+{
+	if (b->pages != b->few)
+		kvfree(b->pages);
+}
+
+static void batch_enlarge(struct batch *b, unsigned long npages)
+{
+	struct page **pages;
+	unsigned long max = min(npages, BATCH_MAX);
+
+	if (b->pages != b->few || max <= b->max)
+		return;
+	pages = kvmalloc_array(max, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return; /* slower, not less */
+	b->pages = pages;
+	b->max = max;
+}
+
+/* Fast GUP works on the caller's own memory only. */
+static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
+		      unsigned long npages, unsigned int flags,
+		      struct page **pages)
+{
+	long n;
+
+	if (mm == current->mm)
+		return pin_user_pages_fast(vaddr, npages, flags, pages);
+
+	mmap_read_lock(mm);
+	n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
+	mmap_read_unlock(mm);
+	return n;
+}
+
+static long batch_pin(struct batch *b, const struct mapping *m,
+		      unsigned long vaddr, unsigned long npages)
+{
+	unsigned int flags = FOLL_LONGTERM;
+	long n;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (m->prot & IOMMU_WRITE)
+		flags |= FOLL_WRITE;
+
+	n = pin_pages(m->mm, vaddr, min(npages, b->max), flags, b->pages);
+	if (n > 0)
+		compat_drop_zero_page_pins(b->pages, n);
+	/* of a range that ends at 2^64 fast GUP says either, by the kernel */
+	return !n || n == -EOVERFLOW ? -EFAULT : n;
+}
+
+/*
+ * Pages that follow each other in memory. Every page is looked at: whoever
+ * maps the pages of a folio in another order must not get others than these.
+ * The zero page is a run of its own, for no pin on it is ever given back, and
+ * reserved pages are apart from others, for they are not charged to anybody.
+ */
+static unsigned long run_length(struct page **pages, unsigned long npages)
+{
+	unsigned long pfn = page_to_pfn(pages[0]);
+	bool reserved = PageReserved(pages[0]);
+	unsigned long n = 1;
+
+	if (is_zero_pfn(pfn))
+		return 1;
+	while (n < npages && page_to_pfn(pages[n]) == pfn + n &&
+	       !is_zero_pfn(pfn + n) && PageReserved(pages[n]) == reserved)
+		n++;
+	return n;
+}
+
+static unsigned long count_payable(struct page **pages, unsigned long npages)
+{
+	unsigned long i, run, n = 0;
+
+	for (i = 0; i < npages; i += run) {
+		run = run_length(pages + i, npages - i);
+		if (!PageReserved(pages[i]))
+			n += run;
+	}
+	return n;
+}
+
+static void unpin(const struct pinned *p, const struct extent *e)
+{
+	bool dirty = p->seg.mapping->prot & IOMMU_WRITE;
+	unsigned long pfn = PHYS_PFN(e->phys);
+	unsigned long npages = e->len >> PAGE_SHIFT;
+	unsigned long n;
+
+	if (is_zero_pfn(pfn))
+		return;
+	for (; npages; npages -= n, pfn += n) {
+		n = min(npages, STEP_PAGES);
+		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), n, dirty);
+		cond_resched();
+	}
+}
+
+static void unpin_all(struct pinned *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->extents.nr; i++)
+		unpin(p, &p->extents.v[i]);
+}
+
+static bool prolongs(struct extents *ex, const struct extent *run)
+{
+	const struct extent *last = extents_last(ex);
+
+	return last && extent_adjoins(last, run) &&
+	       !is_zero_pfn(PHYS_PFN(last->phys)) &&
+	       !is_zero_pfn(PHYS_PFN(run->phys));
+}
+
+static int add_run(struct extents *ex, const struct extent *run)
+{
+	if (!prolongs(ex, run))
+		return extents_push(ex, run);
+	extents_last(ex)->len += run->len;
+	return 0;
+}
+
+/* The batch goes on where the segment ends. */
+static int charge_batch(struct pinned *p, struct page **pages,
+			unsigned long npages)
+{
+	unsigned long n = count_payable(pages, npages);
+	unsigned long paid = emulated_charged(p->seg.mapping,
+					      p->seg.offset + p->seg.size,
+					      npages << PAGE_SHIFT);
+	int ret;
+
+	ret = charge(p->seg.mapping, n - min(n, paid));
+	if (!ret) {
+		p->payable += n;
+		p->charged_size += npages << PAGE_SHIFT;
+	}
+	return ret;
+}
+
+static void uncharge_all(struct pinned *p)
+{
+	unsigned long paid = emulated_charged(p->seg.mapping, p->seg.offset,
+					      p->charged_size);
+
+	uncharge(p->seg.mapping, p->payable - min(p->payable, paid));
+}
+
+/* Takes over the pins of the batch, also when it fails. */
+static int add_batch(struct pinned *p, struct page **pages,
+		     unsigned long npages)
+{
+	unsigned long i, n;
+	int ret;
+
+	ret = charge_batch(p, pages, npages);
+	for (i = 0; !ret && i < npages; i += n) {
+		struct extent run = {
+			.iova = segment_iova(&p->seg) + p->seg.size,
+			.phys = page_to_phys(pages[i]),
+		};
+
+		n = run_length(pages + i, npages - i);
+		run.len = n << PAGE_SHIFT;
+		ret = add_run(&p->extents, &run);
+		if (ret)
+			break;
+		p->seg.size += run.len;
+	}
+
+	for (; i < npages; i += n) {
+		struct extent rest = { .phys = page_to_phys(pages[i]) };
+
+		n = run_length(pages + i, npages - i);
+		rest.len = n << PAGE_SHIFT;
+		unpin(p, &rest);
+	}
+	return ret;
+}
+
+/*
+ * Bring the IOMMU up to date, but for the last extent unless this is the end:
+ * it may grow.
+ */
+static int map_extents(struct container *c, struct pinned *p, bool end)
+{
+	dma_addr_t next = segment_iova(&p->seg) + p->mapped;
+	unsigned int i, nr = p->extents.nr;
+	int ret;
+
+	/* those not mapped yet are the last ones */
+	for (i = nr; i && p->extents.v[i - 1].iova >= next; i--)
+		;
+	if (!end && nr)
+		nr--;
+
+	for (; i < nr; i++) {
+		ret = domains_map(c, &p->extents.v[i], pinned_prot(p),
+				  GFP_KERNEL_ACCOUNT);
+		if (ret)
+			return ret;
+		p->mapped += p->extents.v[i].len;
+	}
+	return 0;
+}
+
+/* From now on remember only what the IOMMU has not got. */
+static void forget_mapped(struct pinned *p)
+{
+	dma_addr_t next = segment_iova(&p->seg) + p->mapped;
+	struct extents *ex = &p->extents;
+	unsigned int i;
+
+	for (i = 0; i < ex->nr && ex->v[i].iova < next; i++)
+		;
+	memmove(ex->v, ex->v + i, (ex->nr - i) * sizeof(*ex->v));
+	ex->nr -= i;
+	p->scattered = true;
+}
+
+static int map_batches(struct container *c, struct pinned *p, size_t size,
+		       struct batch *b)
+{
+	unsigned int worth = extents_worth_it(p, size);
+	long n;
+	int ret;
+
+	while (p->seg.size < size) {
+		n = batch_pin(b, p->seg.mapping,
+			      segment_vaddr(&p->seg) + p->seg.size,
+			      (size - p->seg.size) >> PAGE_SHIFT);
+		if (n == -EFAULT && p->seg.size)
+			break; /* other memory begins here */
+		if (n < 0)
+			return n;
+
+		ret = add_batch(p, b->pages, n);
+		if (!ret)
+			ret = map_extents(c, p, false);
+		if (ret)
+			return ret;
+
+		if (p->scattered || p->extents.nr > worth)
+			forget_mapped(p);
+		batch_enlarge(b, (size - p->seg.size) >> PAGE_SHIFT);
+		cond_resched();
+	}
+
+	ret = map_extents(c, p, true);
+	if (!ret && p->scattered)
+		extents_free(&p->extents);
+	return ret;
+}
+
+/* Room for extents read back; the little on the stack is enough, if slow. */
+struct read_back {
+	struct extents ex;
+	struct extent few[READ_BACK_FEW];
+};
+
+static void read_back_init(struct read_back *rb)
+{
+	rb->ex.cap = READ_BACK_MAX;
+	rb->ex.v = kvmalloc_array(rb->ex.cap, sizeof(*rb->ex.v),
+				  GFP_KERNEL | __GFP_NOWARN);
+	if (!rb->ex.v) {
+		rb->ex.cap = READ_BACK_FEW;
+		rb->ex.v = rb->few;
+	}
+}
+
+static void read_back_free(struct read_back *rb)
+{
+	if (rb->ex.v != rb->few)
+		kvfree(rb->ex.v);
+}
+
+/*
+ * Find what a scattered segment has at @iova, from the first domain's tables:
+ * as many extents as there is room for, all of them whole, since no IOMMU page
+ * reaches from one into the next. Returns how many bytes they are.
+ */
+static size_t read_back(struct container *c, dma_addr_t iova, size_t len,
+			struct read_back *rb)
+{
+	struct domain *d = list_first_entry(&c->domains, struct domain, node);
+	struct extents *ex = &rb->ex;
+	size_t done;
+
+	ex->nr = 0;
+	for (done = 0; done < len; done += PAGE_SIZE) {
+		struct extent e = {
+			.iova = iova + done,
+			.phys = iommu_iova_to_phys(d->iommu, iova + done),
+			.len = PAGE_SIZE,
+		};
+
+		if (!(done & ((STEP_PAGES << PAGE_SHIFT) - 1)))
+			cond_resched();
+		if (WARN_ON_ONCE(!e.phys))
+			continue;
+		if (ex->nr == ex->cap && !prolongs(ex, &e))
+			break;
+		add_run(ex, &e);
+	}
+	return done;
+}
+
+/* The pages are known only while they are in the tables: step by step. */
+static void unmap_scattered(struct container *c, struct pinned *p)
+{
+	dma_addr_t iova = segment_iova(&p->seg);
+	struct read_back rb;
+	bool unmapped;
+	unsigned int i;
+	size_t n;
+
+	read_back_init(&rb);
+	while (p->mapped) {
+		n = read_back(c, iova, p->mapped, &rb);
+		unmapped = domains_unmap(c, &rb.ex);
+		for (i = 0; unmapped && i < rb.ex.nr; i++)
+			unpin(p, &rb.ex.v[i]);
+		iova += n;
+		p->mapped -= n;
+	}
+	read_back_free(&rb);
+}
+
+static bool unmap_remembered(struct container *c, struct pinned *p)
+{
+	struct extent whole = {
+		.iova = segment_iova(&p->seg),
+		.len = p->mapped,
+	};
+	struct extents ex = { .v = &whole, .nr = 1 };
+
+	return !p->mapped || domains_unmap(c, &ex);
+}
+
+static void pinned_destroy(struct container *c, struct pinned *p)
+{
+	bool unmapped = true;
+
+	if (p->scattered) {
+		forget_mapped(p);
+		unmap_scattered(c, p);
+	} else {
+		unmapped = unmap_remembered(c, p);
+	}
+	/* memory that a device may still reach is lost, but nobody else's */
+	if (unmapped)
+		unpin_all(p);
+	extents_free(&p->extents);
+	uncharge_all(p);
+	kfree(p);
+}
+
+/**
+ * pinned_map() - Pin and map RAM
+ * @c: the container, its lock held
+ * @m: the mapping; its mm is the caller's, or the caller holds its users
+ * @offset: where in the mapping to start (bytes)
+ * @size: how far it may reach (bytes)
+ *
+ * Goes as far as there is memory that can be pinned.
+ *
+ * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT
+ * if the first page cannot be pinned, -ENOMEM for want of memory or beyond
+ * RLIMIT_MEMLOCK, -EINTR if the caller is being killed, or what the IOMMU
+ * driver said.
+ */
+struct segment *pinned_map(struct container *c, struct mapping *m,
+			   size_t offset, size_t size)
+{
+	struct pinned *p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	struct batch batch;
+	int ret;
+
+	if (!p)
+		return ERR_PTR(-ENOMEM);
+	p->seg.mapping = m;
+	p->seg.kind = SEGMENT_PINNED;
+	p->seg.offset = offset;
+
+	batch_init(&batch);
+	ret = map_batches(c, p, size, &batch);
+	batch_free(&batch);
+	if (ret) {
+		pinned_destroy(c, p);
+		return ERR_PTR(ret);
+	}
+	return &p->seg;
+}
+
+/**
+ * pinned_unmap() - Unmap, unpin and free a segment
+ * @c: the container, its lock held
+ * @s: the segment, in no list
+ */
+void pinned_unmap(struct container *c, struct segment *s)
+{
+	pinned_destroy(c, to_pinned(s));
+}
+
+static int join_extents(struct pinned *p, const struct extents *ex,
+			struct domain *d)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < ex->nr; i++)
+		ret = domain_map(d, &ex->v[i], pinned_prot(p),
+				 GFP_KERNEL_ACCOUNT);
+	return ret;
+}
+
+static int join_scattered(struct container *c, struct pinned *p,
+			  struct domain *d)
+{
+	struct read_back rb;
+	size_t done = 0;
+	int ret = 0;
+
+	read_back_init(&rb);
+	while (!ret && done < p->mapped) {
+		done += read_back(c, segment_iova(&p->seg) + done,
+				  p->mapped - done, &rb);
+		ret = join_extents(p, &rb.ex, d);
+	}
+	read_back_free(&rb);
+	return ret;
+}
+
+/**
+ * pinned_join() - Map a segment in one more domain
+ * @c: the container, its lock held
+ * @s: the segment
+ * @d: the domain, not in the container's list
+ *
+ * Return: 0, or a negative errno with an unknown part of it mapped in @d.
+ */
+int pinned_join(struct container *c, struct segment *s, struct domain *d)
+{
+	struct pinned *p = to_pinned(s);
+
+	return p->scattered ? join_scattered(c, p, d) :
+			      join_extents(p, &p->extents, d);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Segments of RAM: pinned, accounted and mapped for as long as they live. */
+#ifndef TETHER_PINNED_H
+#define TETHER_PINNED_H
+
+#include <linux/types.h>
+
+struct container;
+struct domain;
+struct mapping;
+struct segment;
+
+struct segment *pinned_map(struct container *c, struct mapping *m,
+			   size_t offset, size_t size);
+void pinned_unmap(struct container *c, struct segment *s);
+int pinned_join(struct container *c, struct segment *s, struct domain *d);
+
+#endif
