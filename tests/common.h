@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What all test programs share: how a test is registered and judged, and the
+ * lab's addresses.
+ *
+ * A test's class is part of its name, and the host's runner reads it there:
+ *   NAME            plain VFIO behaviour; passes on both backends
+ *   security: NAME  passes on tether and has to fail on the in-tree module,
+ *                   and there by hole(), not by accident
+ *   tether: NAME    what only tether has; not run on the in-tree module
+ */
+#ifndef TETHER_TESTS_COMMON_H
+#define TETHER_TESTS_COMMON_H
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The lab's devices (lab/README.md). */
+#define EDU_A		"0000:00:03.0"
+#define EDU_B		"0000:00:04.0"
+#define ROOT_TARGET	"0000:00:05.0"	/* 64 MiB in BAR 2, no reset */
+#define ROOT_TARGET_LEN	(64ULL << 20)
+#define LARGE		"0000:00:06.0"	/* 64 GiB in BAR 2, nothing in it */
+#define TARGET		"0000:01:00.0"	/* 1 GiB in BAR 2, bus reset */
+#define TARGET_LEN	(1ULL << 30)
+#define NVME		"0000:00:07.0"
+#define TARGET2		"0000:02:00.0"	/* 16 MiB in BAR 2, bus reset */
+#define TARGET2_LEN	(16ULL << 20)
+#define TARGET_BAR	2
+
+#define PAGE		4096ULL
+#define MIB		(1ULL << 20)
+
+/* IOVAs, clear of every BAR: the initiators' own, and the tests'. */
+#define IOVA_A		0x7000000000ULL
+#define IOVA_B		0x7000100000ULL
+#define IOVA_NVME	0x7000200000ULL
+#define IOVA		0x2000000000ULL
+
+#define FAULT_MS	1000	/* a fault's interrupt on a busy TCG guest */
+
+#define TEST(f, setup, teardown) \
+	{ #f, f, setup, teardown, NULL }
+#define SECURITY(f, setup, teardown) \
+	{ "security: " #f, f, setup, teardown, NULL }
+#define TETHER(f, setup, teardown) \
+	{ "tether: " #f, f, setup, teardown, NULL }
+
+/* Runs what of tests fits the loaded backend; for main() to return. */
+int test_main(int argc, char **argv, const struct CMUnitTest *tests,
+	      size_t count, CMFixtureFunction setup,
+	      CMFixtureFunction teardown);
+
+#define TEST_MAIN(tests, setup, teardown) \
+int main(int argc, char **argv) \
+{ \
+	return test_main(argc, argv, tests, sizeof(tests) / sizeof(*(tests)), \
+			 setup, teardown); \
+}
+
+bool on_tether(void);
+/* Is the kernel older than this? For what in-tree does otherwise since. */
+bool kernel_before(unsigned int major, unsigned int minor);
+
+/* Ends a test that this machine has no means for. It says what is missing. */
+void lacks(const char *what);
+
+/* A failure that says DMA went, or could go, where it must not. */
+void hole_at(const char *file, int line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+#define hole(...) hole_at(__FILE__, __LINE__, __VA_ARGS__)
+
+/* Any other failure, with words. */
+void broken_at(const char *file, int line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+#define broken(...) broken_at(__FILE__, __LINE__, __VA_ARGS__)
+
+/* ret is 0 or -errno. */
+#define ok(expression) \
+	do { \
+		long ok_ret = (expression); \
+		if (ok_ret) \
+			broken("%s: %s", #expression, strerror(-ok_ret)); \
+	} while (0)
+#define refused(error, expression) \
+	do { \
+		long refused_ret = (expression); \
+		if (refused_ret != -(error)) \
+			broken("%s: %ld, not %d (%s)", #expression, \
+			       refused_ret, -(error), strerror(error)); \
+	} while (0)
+
+double now(void);		/* seconds, monotonic */
+void sleep_ms(unsigned int ms);
+
+#endif

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where tether and the in-tree module differ on purpose; most of it because tether
+ * is on every kernel like the newest. Every row is one decision, and its predicate
+ * says exactly what it covers, so that nothing else hides there.
+ */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <string.h>
+
+#include "intended.h"
+
+static bool same_but_ret(const struct result *a, const struct result *b)
+{
+	struct result c = *b;
+
+	c.ret = a->ret;
+	return !memcmp(a, &c, sizeof(c));
+}
+
+static bool wraps(uint64_t start, uint64_t size)
+{
+	return size && start + (size - 1) < start;
+}
+
+static bool overflow(const struct op *op, const struct result *intree,
+		     const struct result *other)
+{
+	bool wrap = wraps(op->iova, op->size);
+
+	if (op->kind == OP_MAP)
+		wrap |= wraps(op->vaddr, op->size);
+	else if (op->kind != OP_UNMAP && op->kind != OP_DIRTY)
+		return false;
+	return wrap && intree->ret == -EINVAL && other->ret == -EOVERFLOW &&
+	       same_but_ret(intree, other);
+}
+
+/*
+ * The newest kernel writes as much of the 24-byte struct as argsz has room for,
+ * and knows what it writes; 6.1 stops before or after cap_offset, at 16 or 20.
+ */
+static bool info_tail(const struct op *op, const struct result *intree,
+		      const struct result *other)
+{
+	size_t from = op->argsz >= 20 ? 20 : 16;
+	size_t to = op->argsz < 24 ? op->argsz : 24;
+	const uint8_t *written = (const uint8_t *)other->out;
+	struct result rest = *other;
+	size_t i;
+
+	if (op->kind != OP_INFO || op->argsz <= 16 || from >= to)
+		return false;
+	for (i = from; i < to; i++)
+		if (written[i])
+			return false;
+	memcpy((uint8_t *)rest.out + from, (const uint8_t *)intree->out + from,
+	       to - from);
+	return !memcmp(&rest, intree, sizeof(rest));
+}
+
+/* ... and fails if that is more than there is, where 6.1 had not got to. */
+static bool info_no_room(const struct op *op, const struct result *intree,
+			 const struct result *other)
+{
+	return op->kind == OP_INFO && op->pointer == PTR_STRADDLE &&
+	       op->straddle >= 16 && op->straddle < op->argsz &&
+	       op->straddle < 24 && !intree->ret && other->ret == -EFAULT;
+}
+
+static bool nesting(const struct op *op, const struct result *intree,
+		    const struct result *other)
+{
+	return op->kind == OP_EXTENSION && op->number == VFIO_TYPE1_NESTING_IOMMU &&
+	       intree->ret == 1 && other->ret == 0;
+}
+
+static bool set_nesting(const struct op *op, const struct result *intree,
+			const struct result *other)
+{
+	return op->kind == OP_SET_IOMMU &&
+	       op->number == VFIO_TYPE1_NESTING_IOMMU &&
+	       (intree->ret == 0 || intree->ret == -EINVAL) &&
+	       other->ret == -ENODEV;
+}
+
+/*
+ * 6.1 takes the range, but its tree has no place for it: from then on it finds there
+ * what is not there, and does not find what is.
+ */
+static bool at_the_top(const struct op *op, const struct result *intree,
+		       const struct result *other)
+{
+	return op->kind == OP_MAP && op->iova && op->iova + op->size == 0 &&
+	       (intree->ret == 0 || other->ret == 0);
+}
+
+/* Nothing is mapped there: see above. 6.1 takes the range for one of no size. */
+static bool asks_at_the_top(const struct op *op, const struct result *intree,
+			    const struct result *other)
+{
+	return (op->kind == OP_UNMAP || op->kind == OP_DIRTY) && op->iova &&
+	       op->iova + op->size == 0 && (!intree->ret || !other->ret);
+}
+
+/* The same answer but for bits that are set in-tree and not in the other's. */
+static bool more_bits(const struct op *op, const struct result *intree,
+		      const struct result *other)
+{
+	struct result rest = *other;
+	unsigned int i;
+
+	if (op->kind != OP_DIRTY && op->kind != OP_UNMAP)
+		return false;
+	for (i = 0; i < BITMAP_WORDS; i++)
+		if (other->bitmap[i] & ~intree->bitmap[i])
+			return false;
+	memcpy(rest.bitmap, intree->bitmap, sizeof(rest.bitmap));
+	return !memcmp(intree, &rest, sizeof(rest));
+}
+
+/*
+ * To answer for a range that does not start where the mapping does, in-tree shifts
+ * the mapping's own bitmap, clears as many bits as it has pages, and has others
+ * left: next time they are some other page's, mapped or not. Never the other way
+ * round, and until the log has been asked like that, only pages that are not mapped.
+ */
+static bool stale_bits(const struct op *op, const struct result *intree,
+		       const struct result *other)
+{
+	unsigned int i;
+
+	if (!more_bits(op, intree, other))
+		return false;
+	if (intree->shifted)
+		return true;
+	for (i = 0; i < BITMAP_WORDS; i++)
+		if (intree->bitmap[i] & ~other->bitmap[i] & intree->mapped[i])
+			return false;
+	return true;
+}
+
+/* In-tree ors into the first word of a mapping, and overwrites the others. */
+static bool callers_bits(const struct op *op, const struct result *intree,
+			 const struct result *other)
+{
+	uint64_t filler = op->filler * 0x0101010101010101UL;
+	unsigned int i;
+
+	if (!op->filler || !more_bits(op, intree, other))
+		return false;
+	for (i = 0; i < BITMAP_WORDS; i++)
+		if (intree->bitmap[i] & ~other->bitmap[i] & intree->mapped[i] &
+		    ~filler)
+			return false;
+	return true;
+}
+
+static bool attaches(const struct op *op)
+{
+	return op->kind == OP_ATTACH || op->kind == OP_OPEN;
+}
+
+static bool out_of_aperture(const struct op *op, const struct result *intree,
+			    const struct result *other)
+{
+	return attaches(op) && other->ret == -EINVAL &&
+	       (intree->ret == -EFAULT || intree->ret == -ENOMEM) &&
+	       same_but_ret(intree, other);
+}
+
+/* In-tree pins what the attaching process happens to have at that address. */
+static bool nobodys_memory(const struct op *op, const struct result *intree,
+			   const struct result *other)
+{
+	return attaches(op) && intree->orphans && !intree->ret &&
+	       other->ret == -EFAULT;
+}
+
+/* In-tree has unmapped those whose bits it could write before. */
+static bool half_an_unmap(const struct op *op, const struct result *intree,
+			  const struct result *other)
+{
+	unsigned int i, pages = 0;
+
+	for (i = 0; i < BITMAP_WORDS; i++)
+		pages += __builtin_popcountll(intree->mapped[i]);
+	return op->kind == OP_UNMAP && pages > 1 &&
+	       op->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP &&
+	       intree->ret == -EFAULT && other->ret == -EFAULT;
+}
+
+struct intended intended[] = {
+	{
+		.reason = "a range that wraps around is -EOVERFLOW, as in the newest",
+		.matches = overflow,
+	},
+	{
+		.reason = "GET_INFO fills what argsz has room for, as in the newest",
+		.matches = info_tail,
+	},
+	{
+		.reason = "and is -EFAULT if argsz has more room than there is",
+		.matches = info_no_room,
+	},
+	{
+		.reason = "the nesting extension is gone, as in the newest",
+		.matches = nesting,
+	},
+	{
+		.reason = "a nesting container cannot be had, as in the newest",
+		.matches = set_nesting,
+		.ends = true,
+	},
+	{
+		.reason = "a range may end at the last byte of the address space, as in the newest",
+		.matches = at_the_top,
+		.ends = true,
+		.unseen = true,
+	},
+	{
+		.reason = "so may one that is unmapped or asked about",
+		.matches = asks_at_the_top,
+		.ends = true,
+	},
+	{
+		.reason = "an unmap whose bitmap cannot be written unmaps nothing",
+		.matches = half_an_unmap,
+		.ends = true,
+		.unseen = true,
+	},
+	{
+		.reason = "in-tree leaves bits behind, and reports other pages as dirty",
+		.matches = stale_bits,
+	},
+	{
+		.reason = "what the caller had in the bitmap says nothing about mapped pages",
+		.matches = callers_bits,
+	},
+	{
+		.reason = "a mapping that a new group's IOMMU cannot have is -EINVAL, with or without a group before",
+		.matches = out_of_aperture,
+	},
+	{
+		.reason = "the memory of a process that has exited cannot be pinned, and nobody else's is",
+		.matches = nobodys_memory,
+		.ends = true,
+	},
+};
+
+const unsigned int intended_rows = sizeof(intended) / sizeof(intended[0]);
+
+struct intended *intended_find(const struct op *op, const struct result *intree,
+			       const struct result *other)
+{
+	bool seen = memcmp(intree, other, sizeof(*intree));
+	unsigned int i;
+
+	for (i = 0; i < intended_rows; i++)
+		if ((seen || intended[i].unseen) &&
+		    intended[i].matches(op, intree, other))
+			return &intended[i];
+	return NULL;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is generated, executed and compared: an episode is a list of operations
+ * that starts from nothing, in a process of its own; every operation has one
+ * result.
+ *
+ * An operation is complete in itself: it says which container, which address,
+ * which bad pointer, never "what the third one returned". So any of them can be
+ * left out, which is how a difference is shrunk.
+ */
+#ifndef TETHER_DIFFERENTIAL_OP_H
+#define TETHER_DIFFERENTIAL_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PAGE		4096ULL
+#define EPISODE_OPS	300	/* at most */
+#define CONTAINERS	2
+
+/* The process's memory: see memory.c. */
+#define ARENA		0x100000000000UL
+#define ARENA_SEGMENTS	16
+#define SEGMENT_PAGES	16
+#define ARENA_PAGES	((uint64_t)ARENA_SEGMENTS * SEGMENT_PAGES)
+#define THP		(ARENA + 0x400000)
+#define HUGETLB		(THP + 0x200000)
+#define HUGE_LEN	0x200000UL
+#define DEVICE		(HUGETLB + HUGE_LEN)
+#define DEVICE_PAGES	64UL
+
+enum kind {
+	OP_NOTHING,
+	OP_MAP,
+	OP_UNMAP,
+	OP_DIRTY,
+	OP_INFO,
+	OP_EXTENSION,
+	OP_UNKNOWN,
+	OP_SET_IOMMU,
+	OP_ATTACH,
+	OP_DETACH,
+	OP_OPEN,
+	OP_CLOSE,
+	OP_REOPEN,
+	OP_EMU,
+	OP_MMAP,
+	OP_MUNMAP,
+	OP_MPROTECT,
+	OP_DISCARD,
+	OP_TOUCH,
+	OP_FORK,
+	OP_MEMLOCK,
+	OP_PROBE,
+	OP_KINDS
+};
+
+enum group_id {
+	GROUP_EDU_A,
+	GROUP_EDU_B,
+	GROUP_TARGET,
+	GROUP_EMU_0,
+	GROUP_EMU_1,
+	GROUP_NVME,
+	GROUPS
+};
+
+/* Where a struct, or the bitmap it names, lies. */
+enum pointer {
+	PTR_GOOD,
+	PTR_READONLY,
+	PTR_STRADDLE,	/* the first few bytes good, the rest not mapped */
+	PTR_NULL,
+	PTR_HOLE,
+	PTR_KERNEL,
+	PTR_NONCANONICAL,
+	POINTERS
+};
+
+/* What a stretch of memory is made of. */
+enum memory {
+	MEM_ANON,
+	MEM_ANON_UNTOUCHED,
+	MEM_ANON_READONLY,
+	MEM_ANON_UNTOUCHED_READONLY,
+	MEM_SHARED_ANON,
+	MEM_SHARED_FILE,
+	MEM_SHARED_FILE_READONLY,
+	MEM_PRIVATE_FILE,
+	MEM_PRIVATE_FILE_READONLY,
+	MEM_PAST_END_OF_FILE,
+	MEM_NONE,	/* PROT_NONE */
+	MEM_HOLE,
+	MEMORIES
+};
+
+struct op {
+	uint8_t kind;
+	uint8_t container;
+	uint8_t group;
+	uint8_t pointer;
+	uint8_t bitmap_pointer;
+	uint8_t straddle;	/* bytes before the hole */
+	uint8_t filler;		/* what every byte of the bitmap is before */
+	bool in_child;		/* executed by a forked child, which then exits */
+	bool sample;		/* look at the accounting afterwards */
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t prot;
+	uint64_t iova, vaddr, size;
+	uint64_t bitmap_size, bitmap_pgsize;
+	uint64_t number;	/* extension, ioctl, type, command, kind of memory */
+};
+
+/* Most mappings are made in this window, a page of which is a bit. */
+#define WINDOW		0x2000000000UL
+#define WINDOW_PAGES	256
+#define BITMAP_WORDS	5		/* what is looked at bit by bit */
+
+#define NOT_RUN		INT64_MIN
+#define NOT_SAMPLED	UINT32_MAX
+
+struct result {
+	int64_t ret;		/* or -errno */
+	uint64_t out[4];	/* the struct's first 32 bytes, or what print.c says */
+	uint64_t digest;	/* of everything else that could have been written */
+	uint64_t bitmap[BITMAP_WORDS];	/* as the dirty log filled it in, */
+	uint64_t mapped[BITMAP_WORDS];	/* and which bits stand for mapped pages asked about */
+	uint64_t shifted;		/* has the log been asked off a mapping's start? */
+	uint64_t orphans;		/* are there mappings whose process has exited? */
+	uint32_t locked, pinned;	/* VmLck, VmPin, KiB */
+};
+
+struct episode {
+	uint64_t seed;
+	unsigned int count;
+	bool v1, emulated, nvme, unprivileged, huge, device, edge;
+	uint64_t memlock;	/* bytes, if unprivileged */
+	uint8_t arena[ARENA_SEGMENTS];	/* enum memory */
+	struct op ops[EPISODE_OPS];
+};
+
+void episode_generate(struct episode *e, uint64_t seed, uint64_t number);
+
+/* Once: binds the devices. Then: a whole episode, in a child, into results. */
+int execute_setup(void);
+int execute_episode(const struct episode *e, struct result *results);
+
+const char *kind_name(unsigned int kind);
+void print_op(const struct op *op);
+void print_result(const struct op *op, const struct result *r);
+void print_episode(const struct episode *e);
+
+#endif

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VFIO device without hardware: it reaches its user's memory only through what
+ * the container's backend offers to such devices (pin, unpin, read and write by
+ * the CPU), and does so when its user says so. See tether_emu.h.
+ *
+ * emu->lock guards everything. It is held over calls of the backend, which in turn
+ * calls dma_unmap() without a lock of its own that pin and unpin take; so no page
+ * can be told of before it is in emu->pins.
+ */
+#include <linux/highmem.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/platform_device.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/version.h>
+#include <linux/vfio.h>
+#include <linux/xarray.h>
+
+#include "tether_emu.h"
+
+static_assert(EMU_PROT_READ == IOMMU_READ && EMU_PROT_WRITE == IOMMU_WRITE);
+
+#define MAX_DEVICES	16
+
+/* What differs between kernels, all of it. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define emu_free(vdev)	vfio_free_device(vdev)
+#else
+#define emu_free(vdev)	do { } while (0)	/* vfio does */
+#endif
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#define emu_remove_t	int
+#define EMU_REMOVED	0
+#else
+#define emu_remove_t	void
+#define EMU_REMOVED
+#endif
+#if IS_ENABLED(CONFIG_IOMMUFD)
+#define EMU_IOMMUFD_OPS \
+	.bind_iommufd = vfio_iommufd_emulated_bind, \
+	.unbind_iommufd = vfio_iommufd_emulated_unbind, \
+	.attach_ioas = vfio_iommufd_emulated_attach_ioas, \
+	.detach_ioas = vfio_iommufd_emulated_detach_ioas,
+#else
+#define EMU_IOMMUFD_OPS
+#endif
+
+static unsigned int devices = 2;
+module_param(devices, uint, 0444);
+MODULE_PARM_DESC(devices, "How many devices there are (2)");
+
+static struct platform_device *emu_devices[MAX_DEVICES];
+
+struct pin {
+	struct page *page;
+	unsigned int count;
+	int prot;		/* of all its pins together */
+};
+
+struct emu {
+	struct vfio_device vdev;
+	struct mutex lock;		/* see above */
+	struct xarray pins;		/* struct pin, by IOVA's page number */
+	u32 held;
+	u32 notices;
+	u64 notice_iova;
+	u64 notice_len;
+	struct emu_command command;	/* the last one, with its result */
+};
+
+static struct emu *to_emu(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct emu, vdev);
+}
+
+/* A page is the backend's to count, so each pin of it is undone on its own. */
+static void unpin_one(struct emu *emu, unsigned long index, struct pin *pin)
+{
+	vfio_unpin_pages(&emu->vdev, (dma_addr_t)index << PAGE_SHIFT, 1);
+	if (--pin->count)
+		return;
+	xa_erase(&emu->pins, index);
+	kfree(pin);
+	emu->held--;
+}
+
+static void unpin_range(struct emu *emu, unsigned long first, unsigned long last)
+{
+	unsigned long index;
+	struct pin *pin;
+
+	xa_for_each_range(&emu->pins, index, pin, first, last) {
+		unsigned int count = pin->count;
+
+		while (count--)
+			unpin_one(emu, index, pin);
+	}
+}
+
+static int remember(struct emu *emu, unsigned long index, struct page *page,
+		    int prot)
+{
+	struct pin *pin = xa_load(&emu->pins, index);
+	int ret;
+
+	if (pin) {
+		/* One IOVA, one page, for as long as anybody holds it. */
+		if (pin->page != page)
+			return -EBADE;
+		pin->count++;
+		pin->prot |= prot;
+		return 0;
+	}
+	pin = kmalloc(sizeof(*pin), GFP_KERNEL);
+	if (!pin)
+		return -ENOMEM;
+	pin->page = page;
+	pin->count = 1;
+	pin->prot = prot;
+	ret = xa_err(xa_store(&emu->pins, index, pin, GFP_KERNEL));
+	if (ret) {
+		kfree(pin);
+		return ret;
+	}
+	emu->held++;
+	return 0;
+}
+
+static int do_pin(struct emu *emu, struct emu_command *c)
+{
+	unsigned long first = c->iova >> PAGE_SHIFT;
+	struct page **pages;
+	int i, ret, err = 0;
+
+	/* One too many must get as far as vfio, whose check it is. */
+	if (c->npages > VFIO_PIN_PAGES_MAX_ENTRIES + 1)
+		return -E2BIG;
+	/* Else what is pinned could not be found again by its page number. */
+	if (!PAGE_ALIGNED(c->iova))
+		return -EINVAL;
+	pages = kcalloc(c->npages + 1, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return -ENOMEM;
+
+	ret = vfio_pin_pages(&emu->vdev, c->iova, c->npages, c->prot, pages);
+	for (i = 0; i < ret; i++) {
+		err = remember(emu, first + i, pages[i], c->prot);
+		if (err)
+			break;
+	}
+	/* What is not remembered is given back; the rest, by the user or the end. */
+	for (; i < ret; i++)
+		vfio_unpin_pages(&emu->vdev, c->iova + ((u64)i << PAGE_SHIFT), 1);
+	kfree(pages);
+	return err ? err : ret;
+}
+
+/* Only pages held: unpinning others is a driver's bug, and warned about. */
+static int do_unpin(struct emu *emu, struct emu_command *c)
+{
+	unsigned long index, first = c->iova >> PAGE_SHIFT;
+	struct pin *pin;
+	int done = 0;
+
+	if (!c->npages)
+		return 0;
+	xa_for_each_range(&emu->pins, index, pin, first, first + c->npages - 1) {
+		unpin_one(emu, index, pin);
+		done++;
+	}
+	return done;
+}
+
+static int do_rw(struct emu *emu, struct emu_command *c, bool write)
+{
+	if (c->len > sizeof(c->data))
+		return -E2BIG;
+	return vfio_dma_rw(&emu->vdev, c->iova, c->data, c->len, write);
+}
+
+static int do_touch(struct emu *emu, struct emu_command *c, bool write)
+{
+	struct pin *pin = xa_load(&emu->pins, c->iova >> PAGE_SHIFT);
+	size_t offset = offset_in_page(c->iova);
+
+	if (!pin)
+		return -ENOENT;
+	if (c->len > PAGE_SIZE - offset)
+		return -E2BIG;
+	/* What was pinned to be read may be anybody's: the zero page is everybody's. */
+	if (write && !(pin->prot & IOMMU_WRITE))
+		return -EPERM;
+	c->pfn = page_to_pfn(pin->page);
+	if (write)
+		memcpy_to_page(pin->page, offset, c->data, c->len);
+	else
+		memcpy_from_page(c->data, pin->page, offset, c->len);
+	return 0;
+}
+
+static int do_notices(struct emu *emu, struct emu_command *c)
+{
+	c->notices = emu->notices;
+	c->notice_iova = emu->notice_iova;
+	c->notice_len = emu->notice_len;
+	emu->notices = 0;
+	emu->notice_iova = 0;
+	emu->notice_len = 0;
+	return 0;
+}
+
+static int execute(struct emu *emu, struct emu_command *c)
+{
+	switch (c->op) {
+	case EMU_PIN:
+		return do_pin(emu, c);
+	case EMU_UNPIN:
+		return do_unpin(emu, c);
+	case EMU_READ:
+		return do_rw(emu, c, false);
+	case EMU_WRITE:
+		return do_rw(emu, c, true);
+	case EMU_PEEK:
+		return do_touch(emu, c, false);
+	case EMU_POKE:
+		return do_touch(emu, c, true);
+	case EMU_NOTICES:
+		return do_notices(emu, c);
+	default:
+		return -EINVAL;
+	}
+}
+
+static ssize_t emu_write(struct vfio_device *vdev, const char __user *buf,
+			 size_t count, loff_t *ppos)
+{
+	struct emu *emu = to_emu(vdev);
+	ssize_t ret = count;
+
+	if (*ppos || count < EMU_HEADER || count > sizeof(emu->command))
+		return -EINVAL;
+	mutex_lock(&emu->lock);
+	memset(&emu->command, 0, sizeof(emu->command));
+	if (copy_from_user(&emu->command, buf, count)) {
+		ret = -EFAULT;
+	} else {
+		emu->command.result = execute(emu, &emu->command);
+		emu->command.held = emu->held;
+	}
+	mutex_unlock(&emu->lock);
+	return ret;
+}
+
+static ssize_t emu_read(struct vfio_device *vdev, char __user *buf, size_t count,
+			loff_t *ppos)
+{
+	struct emu *emu = to_emu(vdev);
+	ssize_t ret = count;
+
+	if (*ppos || count > sizeof(emu->command))
+		return -EINVAL;
+	mutex_lock(&emu->lock);
+	if (copy_to_user(buf, &emu->command, count))
+		ret = -EFAULT;
+	mutex_unlock(&emu->lock);
+	return ret;
+}
+
+static int emu_open(struct vfio_device *vdev)
+{
+	struct emu *emu = to_emu(vdev);
+
+	/* The next user is not told about the last one's. */
+	memset(&emu->command, 0, sizeof(emu->command));
+	return do_notices(emu, &emu->command);
+}
+
+static void emu_close(struct vfio_device *vdev)
+{
+	struct emu *emu = to_emu(vdev);
+
+	mutex_lock(&emu->lock);
+	unpin_range(emu, 0, ULONG_MAX);
+	mutex_unlock(&emu->lock);
+}
+
+/* The backend calls this before a mapping goes, as long as pages in it are held. */
+static void emu_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
+{
+	struct emu *emu = to_emu(vdev);
+
+	mutex_lock(&emu->lock);
+	emu->notices++;
+	emu->notice_iova = iova;
+	emu->notice_len = length;
+	unpin_range(emu, iova >> PAGE_SHIFT, (iova + length - 1) >> PAGE_SHIFT);
+	mutex_unlock(&emu->lock);
+}
+
+static int emu_init(struct vfio_device *vdev)
+{
+	struct emu *emu = to_emu(vdev);
+
+	mutex_init(&emu->lock);
+	xa_init(&emu->pins);
+	return 0;
+}
+
+static void emu_release(struct vfio_device *vdev)
+{
+	xa_destroy(&to_emu(vdev)->pins);
+	emu_free(vdev);
+}
+
+static const struct vfio_device_ops emu_ops = {
+	.name = EMU_DEVICE_NAME,
+	.init = emu_init,
+	.release = emu_release,
+	.open_device = emu_open,
+	.close_device = emu_close,
+	.read = emu_read,
+	.write = emu_write,
+	.dma_unmap = emu_dma_unmap,
+	EMU_IOMMUFD_OPS
+};
+
+static int emu_probe(struct platform_device *pdev)
+{
+	struct emu *emu = vfio_alloc_device(emu, vdev, &pdev->dev, &emu_ops);
+	int ret;
+
+	if (IS_ERR(emu))
+		return PTR_ERR(emu);
+	ret = vfio_register_emulated_iommu_dev(&emu->vdev);
+	if (ret) {
+		vfio_put_device(&emu->vdev);
+		return ret;
+	}
+	platform_set_drvdata(pdev, emu);
+	return 0;
+}
+
+static emu_remove_t emu_remove(struct platform_device *pdev)
+{
+	struct emu *emu = platform_get_drvdata(pdev);
+
+	vfio_unregister_group_dev(&emu->vdev);
+	vfio_put_device(&emu->vdev);
+	return EMU_REMOVED;
+}
+
+static struct platform_driver emu_driver = {
+	.probe = emu_probe,
+	.remove = emu_remove,
+	.driver.name = EMU_DEVICE_NAME,
+	/* Its group is VFIO's own, not one with a DMA API. */
+	.driver_managed_dma = true,
+};
+
+static void remove_devices(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < devices; i++)
+		if (!IS_ERR_OR_NULL(emu_devices[i]))
+			platform_device_unregister(emu_devices[i]);
+}
+
+static int __init emu_module_init(void)
+{
+	unsigned int i;
+	int ret;
+
+	devices = clamp(devices, 1U, (unsigned int)MAX_DEVICES);
+	ret = platform_driver_register(&emu_driver);
+	if (ret)
+		return ret;
+	for (i = 0; i < devices; i++) {
+		emu_devices[i] = platform_device_register_simple(EMU_DEVICE_NAME,
+								 i, NULL, 0);
+		ret = PTR_ERR_OR_ZERO(emu_devices[i]);
+		if (ret) {
+			remove_devices();
+			platform_driver_unregister(&emu_driver);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static void __exit emu_module_exit(void)
+{
+	remove_devices();
+	platform_driver_unregister(&emu_driver);
+}
+
+module_init(emu_module_init);
+module_exit(emu_module_exit);
+MODULE_DESCRIPTION("A VFIO device without hardware, for tests");
+MODULE_LICENSE("GPL");

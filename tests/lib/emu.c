@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The emulated device: see emu.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "emu.h"
+
+#define EMU_MODULE	"/modules/emu.ko"
+#define EMU_LOADED	"/sys/module/emu"
+
+int emu_load(void)
+{
+	if (!access(EMU_LOADED, F_OK))
+		return 0;
+	return system("insmod " EMU_MODULE) ? -ENODEV : 0;
+}
+
+int emu_unload(void)
+{
+	return system("rmmod emu") ? -EBUSY : 0;
+}
+
+static int open_group(const char *name)
+{
+	char path[128], link[256];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/devices/platform/%s/iommu_group",
+		 name);
+	len = readlink(path, link, sizeof(link) - 1);
+	if (len < 0)
+		return -errno;
+	link[len] = 0;
+	snprintf(path, sizeof(path), "/dev/vfio%s", strrchr(link, '/'));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int emu_open(struct emu *e, struct vfio_container *c, unsigned int number)
+{
+	struct vfio_device *d = &e->dev;
+	int ret;
+
+	*e = (struct emu){ .dev = { .container = c, .group = -1, .fd = -1 } };
+	snprintf(d->bdf, sizeof(d->bdf), EMU_DEVICE_NAME ".%u", number);
+	d->group = open_group(d->bdf);
+	if (d->group < 0)
+		return d->group;
+	ret = vfio_group_attach(d->group, c);
+	if (ret) {
+		close(d->group);
+		d->group = -1;
+		return ret;
+	}
+	d->fd = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, d->bdf);
+	if (d->fd < 0) {
+		ret = -errno;
+		emu_close(e);
+	}
+	return ret;
+}
+
+void emu_close(struct emu *e)
+{
+	vfio_device_close(&e->dev);
+}
+
+static int command(struct emu *e, struct emu_command *c)
+{
+	if (pwrite(e->dev.fd, c, sizeof(*c), 0) != (ssize_t)sizeof(*c) ||
+	    pread(e->dev.fd, c, sizeof(*c), 0) != (ssize_t)sizeof(*c))
+		return errno ? -errno : -EIO;
+	e->held = c->held;
+	return c->result;
+}
+
+int emu_pin(struct emu *e, uint64_t iova, unsigned int npages,
+	    unsigned int prot)
+{
+	struct emu_command c = {
+		.op = EMU_PIN,
+		.iova = iova,
+		.npages = npages,
+		.prot = prot,
+	};
+
+	return command(e, &c);
+}
+
+int emu_unpin(struct emu *e, uint64_t iova, unsigned int npages)
+{
+	struct emu_command c = {
+		.op = EMU_UNPIN,
+		.iova = iova,
+		.npages = npages,
+	};
+
+	return command(e, &c);
+}
+
+static int data_in(struct emu *e, enum emu_op op, uint64_t iova, void *data,
+		   size_t len)
+{
+	struct emu_command c = { .op = op, .iova = iova, .len = len };
+	int ret = command(e, &c);
+
+	if (!ret)
+		memcpy(data, c.data, len);
+	return ret;
+}
+
+static int data_out(struct emu *e, enum emu_op op, uint64_t iova,
+		    const void *data, size_t len)
+{
+	struct emu_command c = { .op = op, .iova = iova, .len = len };
+
+	if (len > sizeof(c.data))
+		return -E2BIG;
+	memcpy(c.data, data, len);
+	return command(e, &c);
+}
+
+int emu_read(struct emu *e, uint64_t iova, void *data, size_t len)
+{
+	return data_in(e, EMU_READ, iova, data, len);
+}
+
+int emu_write(struct emu *e, uint64_t iova, const void *data, size_t len)
+{
+	return data_out(e, EMU_WRITE, iova, data, len);
+}
+
+int emu_peek(struct emu *e, uint64_t iova, void *data, size_t len)
+{
+	return data_in(e, EMU_PEEK, iova, data, len);
+}
+
+int emu_poke(struct emu *e, uint64_t iova, const void *data, size_t len)
+{
+	return data_out(e, EMU_POKE, iova, data, len);
+}
+
+int emu_notices(struct emu *e, uint64_t *iova, uint64_t *len)
+{
+	struct emu_command c = { .op = EMU_NOTICES };
+	int ret = command(e, &c);
+
+	if (ret)
+		return ret;
+	*iova = c.notice_iova;
+	*len = c.notice_len;
+	return c.notices;
+}

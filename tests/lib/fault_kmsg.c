@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fault records of the IOMMUs whose drivers log each event as it is:
+ * virtio-iommu and SMMUv3. The log has a limit of some lines in every few
+ * seconds; tests/faults lifts it for a budget of records, which is topped up
+ * whenever a test is about to look. It is small, since QEMU's virtio-iommu
+ * reports a write of one page as a thousand faults.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fault_source.h"
+#include "proc.h"
+
+#define MODULE	"/modules/faults.ko"
+#define BUDGET	"/sys/module/faults/parameters/budget"
+#define RECORDS	"32"
+#define SETTLE_US	3000
+
+static int kmsg_open(struct fault_log *f)
+{
+	if (access(BUDGET, F_OK) && system("insmod " MODULE))
+		return -ENODEV;
+	f->fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (f->fd < 0)
+		return -errno;
+	if (lseek(f->fd, 0, SEEK_END) < 0)
+		return -errno;
+	return proc_write_file(BUDGET, RECORDS);
+}
+
+/* Not before the driver has done with what is in its queue. */
+static void kmsg_more(struct fault_log *f)
+{
+	char left[16];
+	int i;
+
+	(void)f;
+	for (i = 0; i < 100; i++) {
+		if (proc_write_file(BUDGET, RECORDS))
+			return;
+		usleep(SETTLE_US);
+		if (proc_read_file(BUDGET, left, sizeof(left)) ||
+		    !strncmp(left, RECORDS, strlen(RECORDS)))
+			return;
+	}
+}
+
+/* "page fault from EP 56 at 0x2000000000 [W]"; QEMU does not say which way. */
+static bool virtio_take(struct fault_log *f, char *line, struct fault *fault)
+{
+	char *at = strstr(line, "fault from EP ");
+	unsigned int endpoint;
+	unsigned long long addr;
+	char flags[8];
+
+	(void)f;
+	if (!at || sscanf(at, "fault from EP %u at %llx [%7[^]]",
+			  &endpoint, &addr, flags) < 2)
+		return false;
+	*fault = (struct fault){
+		.source = endpoint,
+		.addr = addr & ~0xfffULL,
+		.either_way = true,
+	};
+	return true;
+}
+
+const struct fault_source fault_virtio = {
+	.open = kmsg_open,
+	.take = virtio_take,
+	.more = kmsg_more,
+};
+
+#define EVENT_WORDS	4
+#define EVENT_SOURCE(word)	((word)[0] >> 32)
+#define EVENT_READ(word)	((word)[1] >> 35 & 1)
+#define EVENT_ADDRESS(word)	((word)[2])
+
+/* "event 0x10 received:", then its words, a line each. */
+static bool smmu_take(struct fault_log *f, char *line, struct fault *fault)
+{
+	char *at = strchr(line, ';'), *word;
+
+	if (strstr(line, "event 0x") && strstr(line, "received:")) {
+		f->words = 0;
+		return false;
+	}
+	word = at ? strstr(at, "0x") : NULL;
+	if (f->words >= EVENT_WORDS || !word || !strstr(line, "smmu"))
+		return false;
+	f->word[f->words++] = strtoull(word, NULL, 16);
+	if (f->words < EVENT_WORDS)
+		return false;
+	*fault = (struct fault){
+		.source = EVENT_SOURCE(f->word),
+		.addr = EVENT_ADDRESS(f->word) & ~0xfffULL,
+		.write = !EVENT_READ(f->word),
+		.reason = f->word[0] & 0xff,
+	};
+	return true;
+}
+
+const struct fault_source fault_smmu = {
+	.open = kmsg_open,
+	.take = smmu_take,
+	.more = kmsg_more,
+};

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A tiny NVMe host: one admin queue, one command in flight.
+ *
+ * Identify Controller writes the same 4 KiB to any IOVA within microseconds,
+ * which makes it the DMA writer for "not even for an instant" loops. The
+ * device reports success even if the IOMMU stopped the write: only the bytes
+ * tell.
+ */
+#ifndef TETHER_TESTS_NVME_H
+#define TETHER_TESTS_NVME_H
+
+#include "vfio.h"
+
+#define NVME_IDENTIFY_LEN	4096
+
+struct nvme {
+	struct vfio_device dev;
+	volatile uint8_t *regs;
+	uint8_t *mem;		/* submission queue, completion queue, data */
+	uint64_t iova;		/* where mem is mapped */
+	unsigned int stride;
+	unsigned int sq_tail, cq_head, phase;
+	uint16_t cid;
+	uint8_t identity[NVME_IDENTIFY_LEN];	/* what Identify writes */
+};
+
+/* Uses three pages of IOVA at iova. */
+int nvme_open(struct nvme *n, struct vfio_container *c, const char *bdf,
+	      uint64_t iova);
+void nvme_close(struct nvme *n);
+
+/* Reset the controller and set its queues up (again). */
+int nvme_enable(struct nvme *n);
+
+/* Write identity[] to iova; -EIO if the controller says it failed. */
+int nvme_identify(struct nvme *n, uint64_t iova);
+
+#endif

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Process accounting and children: see proc.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proc.h"
+
+#define NOBODY	65534
+
+int proc_read_file(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return -errno;
+	while (len < size - 1) {
+		got = read(fd, buf + len, size - 1 - len);
+		if (got < 0) {
+			int ret = -errno;
+
+			close(fd);
+			return ret;
+		}
+		if (!got)
+			break;
+		len += got;
+	}
+	close(fd);
+	buf[len] = 0;
+	return 0;
+}
+
+int proc_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t len = strlen(text);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != len)
+		ret = errno ? -errno : -EIO;
+	close(fd);
+	return ret;
+}
+
+static long field_kb(const char *path, const char *field)
+{
+	char text[8192];
+	size_t len = strlen(field);
+	int ret = proc_read_file(path, text, sizeof(text));
+	char *line;
+
+	if (ret)
+		return ret;
+	for (line = text; line; line = strchr(line, '\n')) {
+		if (*line == '\n')
+			line++;
+		if (!strncmp(line, field, len) && line[len] == ':')
+			return strtol(line + len + 1, NULL, 10);
+	}
+	return -ENOENT;
+}
+
+long proc_status_kb(pid_t pid, const char *field)
+{
+	char path[64];
+
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	else
+		snprintf(path, sizeof(path), "/proc/self/status");
+	return field_kb(path, field);
+}
+
+long proc_meminfo_kb(const char *field)
+{
+	return field_kb("/proc/meminfo", field);
+}
+
+long proc_pages_pinned(void)
+{
+	static char text[32768];
+	const char *up, *down;
+	int ret;
+
+	/* The counters are kept per CPU; this collects them. */
+	ret = proc_write_file("/proc/sys/vm/stat_refresh", "1");
+	if (!ret)
+		ret = proc_read_file("/proc/vmstat", text, sizeof(text));
+	if (ret)
+		return ret;
+	up = strstr(text, "nr_foll_pin_acquired ");
+	down = strstr(text, "nr_foll_pin_released ");
+	if (!up || !down)
+		return -ENOENT;
+	return strtol(up + 21, NULL, 10) - strtol(down + 21, NULL, 10);
+}
+
+static int drop_privileges(uint64_t memlock)
+{
+	struct rlimit limit = { memlock, memlock };
+
+	if (memlock != PROC_KEEP && setrlimit(RLIMIT_MEMLOCK, &limit))
+		return -errno;
+	/* Leaving uid 0 drops every capability the child had. */
+	if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
+		return -errno;
+	/* ... and makes it undumpable, which hides its own /proc files. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+		return -errno;
+	return 0;
+}
+
+static int reap(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (!WIFEXITED(status))
+		return -EINTR;
+	if (WEXITSTATUS(status) == 125)
+		return -EPERM;
+	return WEXITSTATUS(status);
+}
+
+int proc_run_unprivileged(uint64_t memlock, int (*fn)(void *arg), void *arg)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		if (drop_privileges(memlock))
+			_exit(125);
+		_exit(fn(arg));
+	}
+	return reap(pid);
+}
+
+int proc_run(int (*fn)(void *arg), void *arg)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		_exit(fn(arg));
+	return reap(pid);
+}

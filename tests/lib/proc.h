@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The process: what the kernel accounts to it, and running a function in a
+ * child of its own, with fewer privileges if wanted.
+ */
+#ifndef TETHER_TESTS_PROC_H
+#define TETHER_TESTS_PROC_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROC_KEEP	((uint64_t)-1)
+
+/* A "Vm...:" line of /proc/PID/status in KiB; pid 0 is the caller. -errno. */
+long proc_status_kb(pid_t pid, const char *field);
+/* A line of /proc/meminfo in KiB. */
+long proc_meminfo_kb(const char *field);
+/* Pages ever pinned by the kernel less those unpinned. -errno. */
+long proc_pages_pinned(void);
+
+/*
+ * Run fn(arg) in a forked child as an unprivileged user without capabilities
+ * and with this RLIMIT_MEMLOCK (PROC_KEEP: leave it). Returns what fn
+ * returned (0..120), or -errno; -EINTR if the child died from a signal.
+ */
+int proc_run_unprivileged(uint64_t memlock, int (*fn)(void *arg), void *arg);
+/* The same with all privileges kept. */
+int proc_run(int (*fn)(void *arg), void *arg);
+
+/* Read or write a whole small file (sysfs, procfs). 0 or -errno. */
+int proc_read_file(const char *path, char *buf, size_t size);
+int proc_write_file(const char *path, const char *text);
+
+#endif

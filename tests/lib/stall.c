@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One thread on each CPU, of a priority that nothing in the guest is above,
+ * sleeps and looks at the clock. When it comes back late, its CPU was not run.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "stall.h"
+
+#define NAP_NS		2000000
+#define LATE		0.003	/* s, beyond the nap: more than a wakeup takes */
+#define CPUS		16
+#define KEPT		256	/* stalls of a CPU, the latest */
+
+struct watch {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	double from[KEPT], to[KEPT];
+	unsigned int count;
+};
+
+static struct watch watches[CPUS];
+static long cpus;
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static void *watch(void *arg)
+{
+	const struct timespec nap = { .tv_nsec = NAP_NS };
+	struct watch *w = arg;
+	double before, after;
+
+	for (;;) {
+		before = now() + NAP_NS * 1e-9;
+		nanosleep(&nap, NULL);
+		after = now();
+		if (after - before < LATE)
+			continue;
+		pthread_mutex_lock(&w->lock);
+		w->from[w->count % KEPT] = before;
+		w->to[w->count % KEPT] = after;
+		w->count++;
+		pthread_mutex_unlock(&w->lock);
+	}
+	return NULL;
+}
+
+/* Returns 0 or -errno; the threads live as long as the process. */
+int stall_watch(void)
+{
+	const struct sched_param first = { .sched_priority = 99 };
+	pthread_attr_t attr;
+	cpu_set_t cpu;
+	int ret;
+
+	cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	if (cpus > CPUS)
+		return -E2BIG;
+	for (long i = 0; i < cpus; i++) {
+		CPU_ZERO(&cpu);
+		CPU_SET(i, &cpu);
+		pthread_mutex_init(&watches[i].lock, NULL);
+		pthread_attr_init(&attr);
+		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+		pthread_attr_setschedparam(&attr, &first);
+		pthread_attr_setaffinity_np(&attr, sizeof(cpu), &cpu);
+		ret = pthread_create(&watches[i].thread, &attr, watch, &watches[i]);
+		pthread_attr_destroy(&attr);
+		if (ret)
+			return -ret;
+	}
+	return 0;
+}
+
+static double overlap(double from, double to, double start, double end)
+{
+	double first = from > start ? from : start;
+	double last = to < end ? to : end;
+
+	return last > first ? last - first : 0;
+}
+
+double stalled(double start, double end)
+{
+	unsigned int kept;
+	double sum = 0;
+
+	for (long i = 0; i < cpus; i++) {
+		pthread_mutex_lock(&watches[i].lock);
+		kept = watches[i].count < KEPT ? watches[i].count : KEPT;
+		for (unsigned int j = 0; j < kept; j++)
+			sum += overlap(watches[i].from[j], watches[i].to[j],
+				       start, end);
+		pthread_mutex_unlock(&watches[i].lock);
+	}
+	return sum;
+}

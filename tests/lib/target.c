@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The witness of DMA: see target.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "proc.h"
+#include "target.h"
+
+#define CHUNK	4096
+
+int target_read(const struct target *t, uint64_t offset, void *buf, size_t len)
+{
+	return vfio_region_read(t->dev, t->region, offset, buf, len);
+}
+
+int target_write(const struct target *t, uint64_t offset, const void *buf,
+		 size_t len)
+{
+	return vfio_region_write(t->dev, t->region, offset, buf, len);
+}
+
+int target_fill(const struct target *t, uint64_t offset, uint8_t byte,
+		size_t len)
+{
+	uint8_t chunk[CHUNK];
+	int ret = 0;
+
+	memset(chunk, byte, sizeof(chunk));
+	while (len && !ret) {
+		size_t part = len < CHUNK ? len : CHUNK;
+
+		ret = target_write(t, offset, chunk, part);
+		offset += part;
+		len -= part;
+	}
+	return ret;
+}
+
+bool target_has(const struct target *t, uint64_t offset, const void *data,
+		size_t len)
+{
+	uint8_t chunk[CHUNK];
+
+	if (len > CHUNK || target_read(t, offset, chunk, len))
+		return false;
+	return !memcmp(chunk, data, len);
+}
+
+int host_bar_open(struct host_bar *h, const char *bdf, unsigned int bar,
+		  size_t len)
+{
+	char path[128];
+	int fd, ret;
+
+	*h = (struct host_bar){ .len = len };
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/enable", bdf);
+	ret = proc_write_file(path, "1");
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource%u",
+		 bdf, bar);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	h->mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ret = h->mem == MAP_FAILED ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+void host_bar_close(struct host_bar *h)
+{
+	if (h->mem && h->mem != MAP_FAILED)
+		munmap(h->mem, h->len);
+	h->mem = NULL;
+}
+
+void target_pattern(void *buf, size_t len)
+{
+	uint8_t *byte = buf;
+	size_t done = 0;
+	ssize_t got;
+
+	while (done < len) {
+		got = getrandom(byte + done, len - done, 0);
+		if (got > 0)
+			done += got;
+	}
+	/* Neither the start nor the end may look like cleared memory. */
+	byte[0] |= 0x41;
+	byte[len - 1] |= 0x41;
+}

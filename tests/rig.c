@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The rig of the device-memory tests: see rig.h.
+ */
+#include <fcntl.h>
+#include <linux/pci_regs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "rig.h"
+#include "stall.h"
+
+#define MARK	64	/* bytes looked at of the 4 KiB that are written */
+
+struct rig rig;
+
+/* Recorded by blind_dma(), told by expect_blind_dma_blocked(). */
+static bool blind_fault;
+
+static int open_target(void)
+{
+	int ret = vfio_device_open(&rig.device, &rig.container, TARGET);
+
+	rig.target = (struct target){ &rig.device, TARGET_BAR };
+	return ret;
+}
+
+int rig_open(void **state)
+{
+	(void)state;
+	ok(vfio_container_open(&rig.container, VFIO_TYPE1v2_IOMMU));
+	ok(edu_open(&rig.edu, &rig.container, EDU_A, IOVA_A));
+	ok(nvme_open(&rig.nvme, &rig.container, NVME, IOVA_NVME));
+	ok(open_target());
+	ok(fault_open(&rig.faults));
+	ok(stall_watch());
+	return 0;
+}
+
+int rig_close(void **state)
+{
+	(void)state;
+	fault_close(&rig.faults);
+	vfio_device_close(&rig.device);
+	nvme_close(&rig.nvme);
+	edu_close(&rig.edu);
+	vfio_container_close(&rig.container);
+	return 0;
+}
+
+int rig_unmapped(void **state)
+{
+	(void)state;
+	fault_drain(&rig.faults);
+	return 0;
+}
+
+int rig_mapped(void **state)
+{
+	rig_unmapped(state);
+	rig.map = vfio_reserve(RIG_LEN, 2 * MIB, PAGE);
+	assert_non_null(rig.map);
+	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
+					 PROT_READ | PROT_WRITE, rig.map));
+	ok(vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN, VFIO_DMA_RW));
+	return 0;
+}
+
+/* A test may have failed anywhere: bring everything back, in order. */
+int rig_heal(void **state)
+{
+	int ret;
+
+	(void)state;
+	ret = vfio_dma_unmap(&rig.container, IOVA, 1ULL << 37, NULL);
+	if (rig.map)
+		munmap(rig.map, RIG_LEN);
+	rig.map = NULL;
+	if (rig.device.fd < 0)
+		return ret ? ret : open_target();
+	vfio_low_power(&rig.device, false);
+	return ret ? ret : vfio_decoding(&rig.device, true);
+}
+
+bool dma_lands(uint64_t iova, uint64_t offset)
+{
+	ok(target_fill(&rig.target, offset, 0, MARK));
+	ok(nvme_identify(&rig.nvme, iova));
+	return target_has(&rig.target, offset, rig.nvme.identity, MARK);
+}
+
+void expect_landing(uint64_t iova, uint64_t offset)
+{
+	if (!dma_lands(iova, offset))
+		broken("DMA to %#lx does not reach the device's memory", iova);
+}
+
+void expect_blocked(uint64_t iova, uint64_t offset)
+{
+	fault_drain(&rig.faults);
+	if (dma_lands(iova, offset))
+		hole("DMA to %#lx reached the device's memory", iova);
+	if (fault_wait(&rig.faults, NVME, iova, true, FAULT_MS))
+		hole("the IOMMU let DMA to %#lx out", iova);
+}
+
+double expect_return(uint64_t iova, uint64_t offset, double start, double limit)
+{
+	double end, stood_still;
+
+	do {
+		/* The end of a try counts: it may have landed at its start. */
+		bool landed = dma_lands(iova, offset);
+
+		end = now();
+		if (landed)
+			break;
+		sleep_ms(1);
+	} while (end - start < limit + 5);
+	stood_still = stalled(start, end);
+	if (end - start - stood_still > limit)
+		broken("back after %.3f s, not %.3f (the machine stood still for %.3f s)",
+		       end - start, limit, stood_still);
+	return end - start;
+}
+
+void need_fault_records(void)
+{
+	if (!faults_are_recorded())
+		lacks("fault records, which QEMU's IOMMU does not give");
+}
+
+void host_decoding(const char *bdf, bool on)
+{
+	char path[128];
+	uint16_t command;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &command, 2, PCI_COMMAND), 2);
+	if (on)
+		command |= PCI_COMMAND_MEMORY;
+	else
+		command &= ~PCI_COMMAND_MEMORY;
+	assert_int_equal(pwrite(fd, &command, 2, PCI_COMMAND), 2);
+	close(fd);
+}
+
+void blind_dma(uint64_t iova)
+{
+	fault_drain(&rig.faults);
+	ok(nvme_identify(&rig.nvme, iova));
+	blind_fault = !fault_wait(&rig.faults, NVME, iova, true, FAULT_MS);
+}
+
+void expect_blind_dma_blocked(uint64_t iova, uint64_t offset)
+{
+	if (target_has(&rig.target, offset, rig.nvme.identity, MARK))
+		hole("DMA to %#lx reached memory that was off", iova);
+	if (!blind_fault)
+		hole("the IOMMU let DMA to %#lx out", iova);
+}

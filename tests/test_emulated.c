@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Emulated devices: what they pin, read and write, what their user is charged
+ * for it, and what happens when devices with an IOMMU come and go beside them.
+ */
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "edu.h"
+#include "emu.h"
+#include "fault.h"
+#include "proc.h"
+#include "target.h"
+
+#define PAGES	16u
+#define MEM_LEN	(PAGES * PAGE)
+#define LEN	256u
+
+static struct vfio_container container;
+static struct emu emu, second;
+static struct edu edu;
+static struct vfio_device target;
+static uint8_t *mem;		/* PAGES pages */
+static uint8_t *alias;		/* the same pages */
+static uint8_t pattern[LEN], got[LEN];
+
+static int load(void **state)
+{
+	(void)state;
+	return emu_load();
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	return emu_unload();
+}
+
+static int setup_type(unsigned long type)
+{
+	int fd = memfd_create("emulated", MFD_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, MEM_LEN), 0);
+	mem = mmap(NULL, MEM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	alias = mmap(NULL, MEM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	assert_ptr_not_equal(alias, MAP_FAILED);
+	close(fd);
+	target_pattern(mem, MEM_LEN);
+	target_pattern(pattern, LEN);
+	ok(vfio_container_open(&container, type));
+	ok(emu_open(&emu, &container, 0));
+	return 0;
+}
+
+static int setup_v1(void **state)
+{
+	(void)state;
+	return setup_type(VFIO_TYPE1_IOMMU);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return setup_type(VFIO_TYPE1v2_IOMMU);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	edu_close(&edu);
+	vfio_device_close(&target);
+	emu_close(&second);
+	emu_close(&emu);
+	vfio_container_close(&container);
+	memset(&edu, 0, sizeof(edu));
+	memset(&target, 0, sizeof(target));
+	memset(&second, 0, sizeof(second));
+	memset(&emu, 0, sizeof(emu));
+	munmap(mem, MEM_LEN);
+	munmap(alias, MEM_LEN);
+	return 0;
+}
+
+static int map_pages(unsigned int first, unsigned int npages, uint32_t flags)
+{
+	return vfio_dma_map(&container, mem + first * PAGE,
+			    IOVA + first * PAGE, npages * PAGE, flags);
+}
+
+static int map_all(void)
+{
+	return map_pages(0, PAGES, VFIO_DMA_RW);
+}
+
+static int unmap_all_pages(void)
+{
+	return vfio_dma_unmap(&container, IOVA, MEM_LEN, NULL);
+}
+
+static int pin(struct emu *e, unsigned int page, unsigned int npages)
+{
+	return emu_pin(e, IOVA + page * PAGE, npages,
+		       EMU_PROT_READ | EMU_PROT_WRITE);
+}
+
+static int unpin(struct emu *e, unsigned int page, unsigned int npages)
+{
+	return emu_unpin(e, IOVA + page * PAGE, npages);
+}
+
+static long locked_pages(void)
+{
+	return proc_status_kb(0, "VmLck") * 1024 / (long)PAGE;
+}
+
+static void emulated_device_pins_the_right_page(void **state)
+{
+	long pinned = proc_pages_pinned();
+
+	(void)state;
+	ok(map_pages(2, 8, VFIO_DMA_RW));
+	assert_int_equal(pin(&emu, 4, 3), 3);
+	assert_int_equal(emu.held, 3);
+	assert_int_equal(proc_pages_pinned(), pinned + 3);
+	ok(emu_peek(&emu, IOVA + 5 * PAGE + 100, got, LEN));
+	assert_memory_equal(got, mem + 5 * PAGE + 100, LEN);
+	ok(emu_poke(&emu, IOVA + 6 * PAGE, pattern, LEN));
+	assert_memory_equal(mem + 6 * PAGE, pattern, LEN);
+
+	/* Again: the same page, once more counted, no more pinned. */
+	assert_int_equal(pin(&emu, 6, 1), 1);
+	assert_int_equal(emu.held, 3);
+	assert_int_equal(proc_pages_pinned(), pinned + 3);
+	assert_int_equal(unpin(&emu, 4, 3), 3);
+	assert_int_equal(emu.held, 1);
+	assert_int_equal(proc_pages_pinned(), pinned + 1);
+
+	/* It is the page that is pinned, not the address. */
+	munmap(mem + 6 * PAGE, PAGE);
+	ok(emu_poke(&emu, IOVA + 6 * PAGE + LEN, pattern, LEN));
+	assert_memory_equal(alias + 6 * PAGE + LEN, pattern, LEN);
+	assert_int_equal(unpin(&emu, 6, 1), 1);
+	assert_int_equal(emu.held, 0);
+	assert_int_equal(proc_pages_pinned(), pinned);
+}
+
+static void emulated_pins_need_version_2(void **state)
+{
+	(void)state;
+	ok(map_all());
+	assert_int_equal(pin(&emu, 0, 1), -EACCES);
+	assert_int_equal(emu.held, 0);
+	/* Reading and writing do not. */
+	ok(emu_write(&emu, IOVA, pattern, LEN));
+	assert_memory_equal(mem, pattern, LEN);
+}
+
+static void emulated_pin_checks_the_mapping(void **state)
+{
+	long pinned = proc_pages_pinned(), locked = locked_pages();
+
+	(void)state;
+	assert_int_equal(pin(&emu, 0, 1), -EINVAL);
+	ok(map_pages(1, 2, VFIO_DMA_RW));
+	ok(map_pages(3, 2, VFIO_DMA_RO));
+	ok(map_pages(5, 2, VFIO_DMA_WO));
+	assert_int_equal(pin(&emu, 0, 1), -EINVAL);
+	assert_int_equal(pin(&emu, 0, 3), -EINVAL);
+	assert_int_equal(pin(&emu, 7, 1), -EINVAL);
+	/* All or nothing, with a hole or a lack of permission at the end. */
+	assert_int_equal(emu_pin(&emu, IOVA + 6 * PAGE, 2, EMU_PROT_WRITE),
+			 -EINVAL);
+	assert_int_equal(pin(&emu, 2, 2), -EPERM);
+	assert_int_equal(emu_pin(&emu, IOVA + 3 * PAGE, 1, EMU_PROT_WRITE),
+			 -EPERM);
+	assert_int_equal(emu_pin(&emu, IOVA + 5 * PAGE, 1, EMU_PROT_READ),
+			 -EPERM);
+	assert_int_equal(emu.held, 0);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_int_equal(locked_pages(), locked);
+
+	assert_int_equal(emu_pin(&emu, IOVA + 2 * PAGE, 3, EMU_PROT_READ), 3);
+	assert_int_equal(emu_pin(&emu, IOVA + 5 * PAGE, 2, EMU_PROT_WRITE), 2);
+	assert_int_equal(emu.held, 5);
+
+	/* Mapped, but the process has nothing there any more. */
+	munmap(mem + PAGE, PAGE);
+	assert_int_equal(pin(&emu, 1, 1), -EFAULT);
+}
+
+static void pin_device_memory(struct vfio_container *with)
+{
+	uint8_t *bar;
+
+	ok(vfio_device_open(&target, with, ROOT_TARGET));
+	bar = vfio_region_mmap(&target, TARGET_BAR, 0, 2 * PAGE,
+			       PROT_READ | PROT_WRITE, NULL);
+	assert_non_null(bar);
+	ok(vfio_dma_map(&container, bar, IOVA, 2 * PAGE, VFIO_DMA_RW));
+	assert_int_equal(pin(&emu, 0, 1), -EINVAL);
+	assert_int_equal(pin(&emu, 0, 2), -EINVAL);
+	assert_int_equal(emu.held, 0);
+	ok(vfio_dma_unmap(&container, IOVA, 2 * PAGE, NULL));
+	munmap(bar, 2 * PAGE);
+	vfio_device_close(&target);
+}
+
+/* Whether the device's own container is this one, or another. */
+static void emulated_device_cannot_pin_device_memory(void **state)
+{
+	struct vfio_container other;
+	long locked = locked_pages();
+
+	(void)state;
+	pin_device_memory(&container);
+	ok(vfio_container_open(&other, VFIO_TYPE1v2_IOMMU));
+	pin_device_memory(&other);
+	vfio_container_close(&other);
+	assert_int_equal(locked_pages(), locked);
+}
+
+static void pages_are_charged_once(void **state)
+{
+	long locked = locked_pages();
+
+	(void)state;
+	ok(emu_open(&second, &container, 1));
+	ok(map_all());
+	assert_int_equal(locked_pages(), locked);
+	assert_int_equal(pin(&emu, 0, 4), 4);
+	assert_int_equal(locked_pages(), locked + 4);
+	assert_int_equal(pin(&emu, 0, 1), 1);
+	assert_int_equal(pin(&second, 2, 4), 4);
+	assert_int_equal(locked_pages(), locked + 6);
+	/* Two pins on page 0, and page 3 is the second's too. */
+	assert_int_equal(unpin(&emu, 0, 4), 4);
+	assert_int_equal(locked_pages(), locked + 5);
+
+	/* With an IOMMU all are: those pinned already not once more. */
+	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
+	assert_int_equal(locked_pages(), locked + PAGES + 1);
+	assert_int_equal(pin(&emu, 8, 4), 4);
+	assert_int_equal(unpin(&second, 5, 1), 1);
+	assert_int_equal(locked_pages(), locked + PAGES + 1);
+
+	/* Without it, what is pinned then: 0, 2 to 4, 8 to 11. */
+	edu_close(&edu);
+	assert_int_equal(locked_pages(), locked + 8);
+	assert_int_equal(unpin(&emu, 0, PAGES), 5);
+	assert_int_equal(unpin(&second, 0, PAGES), 3);
+	assert_int_equal(locked_pages(), locked);
+}
+
+static void mappings_stay_with_an_emulated_device(void **state)
+{
+	long pinned = proc_pages_pinned(), locked = locked_pages();
+
+	(void)state;
+	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
+	ok(map_all());
+	ok(edu_write(&edu, IOVA, pattern, LEN));
+	assert_memory_equal(mem, pattern, LEN);
+
+	edu_close(&edu);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_int_equal(locked_pages(), locked);
+	assert_int_equal(map_all(), -EEXIST);
+	target_pattern(pattern, LEN);
+	ok(emu_write(&emu, IOVA + PAGE, pattern, LEN));
+	assert_memory_equal(mem + PAGE, pattern, LEN);
+
+	/* ... for the next device with an IOMMU too. */
+	ok(edu_open(&edu, &container, EDU_B, IOVA_B));
+	ok(edu_write(&edu, IOVA + 2 * PAGE, pattern, LEN));
+	assert_memory_equal(mem + 2 * PAGE, pattern, LEN);
+	edu_close(&edu);
+
+	/* With the emulated device they go. */
+	emu_close(&emu);
+	ok(emu_open(&emu, &container, 0));
+	ok(map_all());
+}
+
+static void expect_notice(struct emu *e, unsigned int first, unsigned int pages)
+{
+	uint64_t iova = 0, len = 0;
+
+	assert_int_equal(emu_notices(e, &iova, &len), 1);
+	assert_int_equal(iova, IOVA + first * PAGE);
+	assert_int_equal(len, pages * PAGE);
+	assert_int_equal(e->held, 0);
+}
+
+static void unmap_tells_emulated_devices(void **state)
+{
+	long pinned = proc_pages_pinned(), locked = locked_pages();
+	uint64_t unmapped = 0, iova, len;
+
+	(void)state;
+	ok(emu_open(&second, &container, 1));
+	ok(map_pages(0, 4, VFIO_DMA_RW));
+	ok(map_pages(4, 4, VFIO_DMA_RW));
+	ok(map_pages(8, 4, VFIO_DMA_RW));
+	assert_int_equal(pin(&emu, 5, 1), 1);
+	assert_int_equal(pin(&emu, 7, 1), 1);
+	assert_int_equal(pin(&second, 6, 1), 1);
+
+	/* Nothing is pinned there: nobody needs to know. */
+	ok(vfio_dma_unmap(&container, IOVA, 4 * PAGE, NULL));
+	assert_int_equal(emu_notices(&emu, &iova, &len), 0);
+
+	/* All devices are told, of the mapping, not of pins or of the range. */
+	ok(vfio_dma_unmap(&container, IOVA, 12 * PAGE, &unmapped));
+	assert_int_equal(unmapped, 8 * PAGE);
+	expect_notice(&emu, 4, 4);
+	expect_notice(&second, 4, 4);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_int_equal(locked_pages(), locked);
+	assert_int_equal(pin(&emu, 5, 1), -EINVAL);
+
+	/* A range that may not be unmapped is not told of. */
+	ok(map_all());
+	assert_int_equal(pin(&emu, 0, 1), 1);
+	refused(EINVAL, vfio_dma_unmap(&container, IOVA, PAGE, NULL));
+	assert_int_equal(emu_notices(&emu, &iova, &len), 0);
+	assert_int_equal(emu.held, 1);
+	ok(vfio_dma_unmap_all(&container, &unmapped));
+	assert_int_equal(unmapped, MEM_LEN);
+	expect_notice(&emu, 0, PAGES);
+}
+
+static void emulated_device_reads_and_writes(void **state)
+{
+	long pinned = proc_pages_pinned();
+
+	(void)state;
+	ok(map_pages(0, 4, VFIO_DMA_RW));
+	ok(map_pages(4, 4, VFIO_DMA_RW));
+	ok(map_pages(8, 1, VFIO_DMA_RO));
+	ok(map_pages(9, 1, VFIO_DMA_WO));
+
+	ok(emu_read(&emu, IOVA + 3 * PAGE + 11, got, LEN));
+	assert_memory_equal(got, mem + 3 * PAGE + 11, LEN);
+	/* Across pages, and from one mapping into the next. */
+	ok(emu_write(&emu, IOVA + 4 * PAGE - 100, pattern, LEN));
+	assert_memory_equal(mem + 4 * PAGE - 100, pattern, LEN);
+	ok(emu_read(&emu, IOVA + 8 * PAGE - 100, got, LEN));
+	assert_memory_equal(got, mem + 8 * PAGE - 100, LEN);
+	assert_int_equal(proc_pages_pinned(), pinned);
+
+	memcpy(got, mem + 8 * PAGE, LEN);
+	refused(EPERM, emu_write(&emu, IOVA + 8 * PAGE, pattern, LEN));
+	assert_memory_equal(mem + 8 * PAGE, got, LEN);
+	/* One that may not be read is not for them at all. */
+	memcpy(got, mem + 9 * PAGE, LEN);
+	refused(EPERM, emu_write(&emu, IOVA + 9 * PAGE, pattern, LEN));
+	assert_memory_equal(mem + 9 * PAGE, got, LEN);
+	refused(EPERM, emu_read(&emu, IOVA + 9 * PAGE, got, LEN));
+
+	refused(EINVAL, emu_read(&emu, IOVA + 10 * PAGE, got, LEN));
+	refused(EINVAL, emu_write(&emu, IOVA - 1, pattern, 1));
+	munmap(mem + 6 * PAGE, PAGE);
+	refused(EFAULT, emu_read(&emu, IOVA + 6 * PAGE, got, LEN));
+	refused(EFAULT, emu_write(&emu, IOVA + 6 * PAGE, pattern, LEN));
+}
+
+static void emulated_and_real_devices_share_a_container(void **state)
+{
+	(void)state;
+	ok(map_all());
+	assert_int_equal(pin(&emu, 3, 1), 1);
+	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
+
+	/* A mapping made for the one kind is the other's too, either way. */
+	ok(edu_write(&edu, IOVA + 3 * PAGE, pattern, LEN));
+	ok(emu_peek(&emu, IOVA + 3 * PAGE, got, LEN));
+	assert_memory_equal(got, pattern, LEN);
+	assert_memory_equal(mem + 3 * PAGE, pattern, LEN);
+	target_pattern(pattern, LEN);
+	ok(emu_poke(&emu, IOVA + 3 * PAGE, pattern, LEN));
+	ok(edu_read(&edu, IOVA + 3 * PAGE, got, LEN));
+	assert_memory_equal(got, pattern, LEN);
+
+	ok(unmap_all_pages());
+	ok(map_all());
+	target_pattern(pattern, LEN);
+	ok(emu_write(&emu, IOVA + 7 * PAGE, pattern, LEN));
+	ok(edu_read(&edu, IOVA + 7 * PAGE, got, LEN));
+	assert_memory_equal(got, pattern, LEN);
+	assert_int_equal(pin(&emu, 7, 1), 1);
+	ok(emu_peek(&emu, IOVA + 7 * PAGE, got, LEN));
+	assert_memory_equal(got, pattern, LEN);
+}
+
+/*
+ * Nobody has told an emulated device's container where interrupts go. The error
+ * may be any if it is 0.
+ */
+static void expect_late_group_refused(uint64_t iova, int error)
+{
+	struct vfio_device late;
+	int ret;
+
+	ok(vfio_dma_map(&container, mem, iova, PAGE, VFIO_DMA_RW));
+	ret = vfio_device_open(&late, &container, EDU_B);
+	if (!ret || (error && ret != -error))
+		broken("a group comes to a mapping at %#lx: %d", iova, ret);
+	/* Nothing has changed for those that are there. */
+	ok(emu_write(&emu, iova, pattern, LEN));
+	assert_memory_equal(mem, pattern, LEN);
+	assert_int_equal(pin(&emu, 0, 1), -EINVAL);
+	ok(vfio_dma_unmap(&container, iova, PAGE, NULL));
+	/* It was the mapping, not the group, and the group is nowhere else. */
+	ok(vfio_device_open(&late, &container, EDU_B));
+	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RW));
+	refused(EINVAL, vfio_dma_map(&container, mem, iova, PAGE, VFIO_DMA_RW));
+	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
+	vfio_device_close(&late);
+}
+
+/* Of a container that has the late group. */
+static uint64_t last_iova(void)
+{
+	struct vfio_container other;
+	struct vfio_device late;
+	uint64_t last;
+
+	ok(vfio_container_open(&other, VFIO_TYPE1v2_IOMMU));
+	ok(vfio_device_open(&late, &other, EDU_B));
+	last = vfio_last_iova(&other);
+	vfio_device_close(&late);
+	vfio_container_close(&other);
+	return last;
+}
+
+static void late_group_is_refused_where_its_reserved_range_is_mapped(void **state)
+{
+	long pinned = proc_pages_pinned(), locked = locked_pages();
+
+	(void)state;
+	expect_late_group_refused(0xfee00000, EINVAL);
+	expect_late_group_refused(0xfeeff000, EINVAL);
+	/*
+	 * ... and outside of what its IOMMU can address. In-tree leaves that to
+	 * the IOMMU's driver if the container has not had an IOMMU before.
+	 */
+	if (last_iova() < 1ULL << 60)
+		expect_late_group_refused(1ULL << 60,
+					  on_tether() ? EINVAL : 0);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_int_equal(locked_pages(), locked);
+}
+
+#define V2(f)	TEST(f, setup, teardown)
+
+static const struct CMUnitTest tests[] = {
+	V2(emulated_device_pins_the_right_page),
+	TEST(emulated_pins_need_version_2, setup_v1, teardown),
+	V2(emulated_pin_checks_the_mapping),
+	V2(emulated_device_cannot_pin_device_memory),
+	V2(pages_are_charged_once),
+	V2(mappings_stay_with_an_emulated_device),
+	V2(unmap_tells_emulated_devices),
+	V2(emulated_device_reads_and_writes),
+	V2(emulated_and_real_devices_share_a_container),
+	V2(late_group_is_refused_where_its_reserved_range_is_mapped),
+};
+
+TEST_MAIN(tests, load, unload)

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A locked-down kernel keeps strict_mmio_maps on.
+ *
+ * There is no way out of lockdown but a reboot: this is a boot's last program.
+ */
+#include "common.h"
+#include "proc.h"
+
+#define STRICT	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
+#define LOCKDOWN "/sys/kernel/security/lockdown"
+
+static void expect_strict(const char *value)
+{
+	char text[8];
+
+	ok(proc_read_file(STRICT, text, sizeof(text)));
+	assert_string_equal(text, value);
+}
+
+static void strict_can_be_turned_off_before_lockdown(void **state)
+{
+	(void)state;
+	ok(proc_write_file(STRICT, "0"));
+	expect_strict("N\n");
+	ok(proc_write_file(STRICT, "1"));
+	expect_strict("Y\n");
+}
+
+static void strict_cannot_be_turned_off_under_lockdown(void **state)
+{
+	(void)state;
+	ok(proc_write_file(LOCKDOWN, "integrity"));
+	refused(EPERM, proc_write_file(STRICT, "0"));
+	expect_strict("Y\n");
+	refused(EPERM, proc_write_file(STRICT, "N"));
+	expect_strict("Y\n");
+	ok(proc_write_file(STRICT, "1"));
+}
+
+static const struct CMUnitTest tests[] = {
+	TETHER(strict_can_be_turned_off_before_lockdown, NULL, NULL),
+	TETHER(strict_cannot_be_turned_off_under_lockdown, NULL, NULL),
+};
+
+TEST_MAIN(tests, NULL, NULL)

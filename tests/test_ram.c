@@ -1,0 +1,522 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * RAM: what is mapped is reached, nothing else is, and every page is pinned,
+ * accounted and given back.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "edu.h"
+#include "fault.h"
+#include "nvme.h"
+#include "proc.h"
+#include "target.h"
+
+#define LEN	512	/* bytes of one edu transfer here */
+
+static struct vfio_container container;
+static struct edu edu;
+static struct nvme nvme;
+static struct fault_log faults;
+static uint8_t pattern[LEN];
+
+static int open_all(void **state)
+{
+	(void)state;
+	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
+	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
+	ok(nvme_open(&nvme, &container, NVME, IOVA_NVME));
+	ok(fault_open(&faults));
+	return 0;
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	fault_close(&faults);
+	nvme_close(&nvme);
+	edu_close(&edu);
+	vfio_container_close(&container);
+	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	target_pattern(pattern, LEN);
+	fault_drain(&faults);
+	return 0;
+}
+
+/* Whatever a failed test left behind would fail the next one too. */
+static int teardown(void **state)
+{
+	(void)state;
+	return vfio_dma_unmap(&container, IOVA, 1ULL << 36, NULL);
+}
+
+static uint8_t *anonymous(size_t len)
+{
+	uint8_t *mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	return mem;
+}
+
+/* Does a DMA write to iova arrive at mem? */
+static bool arrives(uint64_t iova, uint8_t *mem)
+{
+	memset(mem, 0, NVME_IDENTIFY_LEN);
+	ok(nvme_identify(&nvme, iova));
+	return !memcmp(mem, nvme.identity, NVME_IDENTIFY_LEN);
+}
+
+static void dma_writes_reach_mapped_memory(void **state)
+{
+	uint8_t *mem = anonymous(2 * PAGE);
+
+	(void)state;
+	ok(vfio_dma_map(&container, mem, IOVA, 2 * PAGE, VFIO_DMA_RW));
+	ok(edu_write(&edu, IOVA + PAGE - 100, pattern, LEN));
+	assert_memory_equal(mem + PAGE - 100, pattern, LEN);
+	assert_true(arrives(IOVA + PAGE, mem + PAGE));
+	ok(vfio_dma_unmap(&container, IOVA, 2 * PAGE, NULL));
+	munmap(mem, 2 * PAGE);
+}
+
+static void dma_reads_mapped_memory(void **state)
+{
+	uint8_t *mem = anonymous(PAGE), got[LEN];
+
+	(void)state;
+	memcpy(mem + 40, pattern, LEN);
+	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RO));
+	ok(edu_read(&edu, IOVA + 40, got, LEN));
+	assert_memory_equal(got, pattern, LEN);
+	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
+	munmap(mem, PAGE);
+}
+
+static void dma_to_an_unmapped_address_faults(void **state)
+{
+	(void)state;
+	ok(edu_store(&edu, IOVA, LEN));
+	ok(fault_wait(&faults, EDU_A, IOVA, true, FAULT_MS));
+	ok(edu_fetch(&edu, IOVA + PAGE, LEN));
+	ok(fault_wait(&faults, EDU_A, IOVA + PAGE, false, FAULT_MS));
+	ok(nvme_identify(&nvme, IOVA + 2 * PAGE));
+	ok(fault_wait(&faults, NVME, IOVA + 2 * PAGE, true, FAULT_MS));
+}
+
+static void read_only_mapping_stops_writes(void **state)
+{
+	uint8_t *mem = anonymous(PAGE), before[PAGE];
+
+	(void)state;
+	target_pattern(mem, PAGE);
+	memcpy(before, mem, PAGE);
+	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RO));
+	ok(edu_write(&edu, IOVA, pattern, LEN));
+	ok(fault_wait(&faults, EDU_A, IOVA, true, FAULT_MS));
+	assert_memory_equal(mem, before, PAGE);
+	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
+	munmap(mem, PAGE);
+}
+
+/* That it stops reads is not asked: stock 6.1's VT-d driver lets them in. */
+static void write_only_mapping_lets_writes_in(void **state)
+{
+	uint8_t *mem = anonymous(PAGE);
+
+	(void)state;
+	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_WO));
+	assert_true(arrives(IOVA, mem));
+	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
+	munmap(mem, PAGE);
+}
+
+static void unmapping_ends_dma(void **state)
+{
+	uint8_t *mem = anonymous(PAGE);
+
+	(void)state;
+	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RW));
+	assert_true(arrives(IOVA, mem));
+	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
+	assert_false(arrives(IOVA, mem));
+	ok(fault_wait(&faults, NVME, IOVA, true, FAULT_MS));
+	munmap(mem, PAGE);
+}
+
+static void locked_memory_is_accounted_and_given_back(void **state)
+{
+	uint8_t *mem = anonymous(64 * MIB);
+	long before = proc_status_kb(0, "VmLck");
+
+	(void)state;
+	ok(vfio_dma_map(&container, mem, IOVA, 64 * MIB, VFIO_DMA_RW));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before + 64 * 1024);
+	ok(vfio_dma_map(&container, mem, IOVA + 64 * MIB, MIB, VFIO_DMA_RW));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before + 65 * 1024);
+	ok(vfio_dma_unmap(&container, IOVA, 64 * MIB, NULL));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before + 1024);
+	ok(vfio_dma_unmap(&container, IOVA + 64 * MIB, MIB, NULL));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before);
+	munmap(mem, 64 * MIB);
+}
+
+/* Children report by number: cmocka's asserts are no use in them. */
+static int over_the_limit(void *arg)
+{
+	uint8_t *mem = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long before = proc_status_kb(0, "VmLck");
+
+	(void)arg;
+	if (mem == MAP_FAILED || before < 0)
+		return 1;
+	if (vfio_dma_map(&container, mem, IOVA, MIB + PAGE,
+			 VFIO_DMA_RW) != -ENOMEM)
+		return 2;
+	if (proc_status_kb(0, "VmLck") != before)
+		return 3;
+	/* Nothing is left in the way, and the limit itself is allowed. */
+	if (vfio_dma_map(&container, mem, IOVA, MIB, VFIO_DMA_RW))
+		return 4;
+	if (proc_status_kb(0, "VmLck") != before + 1024)
+		return 5;
+	if (vfio_dma_map(&container, mem + MIB, IOVA + MIB, PAGE,
+			 VFIO_DMA_RW) != -ENOMEM)
+		return 6;
+	if (vfio_dma_unmap(&container, IOVA, MIB, NULL))
+		return 7;
+	if (proc_status_kb(0, "VmLck") != before)
+		return 8;
+	return 0;
+}
+
+static void memlock_limit_holds_without_the_capability(void **state)
+{
+	(void)state;
+	assert_int_equal(proc_run_unprivileged(MIB, over_the_limit, NULL), 0);
+	/* ... and there is nothing of the refused mapping in the IOMMU. */
+	ok(nvme_identify(&nvme, IOVA));
+	ok(fault_wait(&faults, NVME, IOVA, true, FAULT_MS));
+}
+
+static void every_pinned_page_is_unpinned(void **state)
+{
+	uint8_t *mem = anonymous(128 * MIB);
+	long before = proc_pages_pinned();
+
+	(void)state;
+	ok(vfio_dma_map(&container, mem, IOVA, 128 * MIB, VFIO_DMA_RW));
+	assert_int_equal(proc_pages_pinned() - before, 128 * MIB / PAGE);
+	ok(vfio_dma_unmap(&container, IOVA, 128 * MIB, NULL));
+	assert_int_equal(proc_pages_pinned(), before);
+	munmap(mem, 128 * MIB);
+}
+
+static void memory_returns_to_the_system(void **state)
+{
+	long before = proc_meminfo_kb("MemFree"), now_kb;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 8; i++) {
+		uint8_t *mem = anonymous(256 * MIB);
+
+		ok(vfio_dma_map(&container, mem, IOVA, 256 * MIB, VFIO_DMA_RW));
+		munmap(mem, 256 * MIB);
+		assert_true(proc_meminfo_kb("MemFree") < before - 200 * 1024);
+		ok(vfio_dma_unmap(&container, IOVA, 256 * MIB, NULL));
+	}
+	now_kb = proc_meminfo_kb("MemFree");
+	if (now_kb < before - 64 * 1024)
+		broken("%ld MiB lost", (before - now_kb) / 1024);
+}
+
+/* First, middle and last page of mem, mapped at IOVA. */
+static void check_kind(uint8_t *mem, size_t len)
+{
+	size_t middle = len / 2 & ~(PAGE - 1);
+	long before = proc_pages_pinned();
+	uint64_t unmapped = 0;
+
+	ok(vfio_dma_map(&container, mem, IOVA, len, VFIO_DMA_RW));
+	assert_true(arrives(IOVA, mem));
+	assert_true(arrives(IOVA + middle, mem + middle));
+	assert_true(arrives(IOVA + len - PAGE, mem + len - PAGE));
+	ok(vfio_dma_unmap(&container, IOVA, len, &unmapped));
+	assert_int_equal(unmapped, len);
+	assert_int_equal(proc_pages_pinned(), before);
+}
+
+static void shared_memory_can_be_mapped(void **state)
+{
+	int fd = memfd_create("shared", 0);
+	uint8_t *mem;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 8 * MIB), 0);
+	mem = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	check_kind(mem, 8 * MIB);
+	munmap(mem, 8 * MIB);
+	close(fd);
+}
+
+static void private_file_memory_is_copied_before_dma(void **state)
+{
+	uint8_t byte = 0, *mem;
+	int fd = open("/tmp/private", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, MIB), 0);
+	mem = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	check_kind(mem, MIB);
+	assert_int_equal(pread(fd, &byte, 1, 0), 1);
+	assert_int_equal(byte, 0);
+	munmap(mem, MIB);
+	close(fd);
+	unlink("/tmp/private");
+}
+
+static void hugetlb_memory_can_be_mapped(void **state)
+{
+	uint8_t *mem;
+
+	(void)state;
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "8"));
+	mem = mmap(NULL, 16 * MIB, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	check_kind(mem, 16 * MIB);
+	munmap(mem, 16 * MIB);
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
+}
+
+static void transparent_huge_pages_can_be_mapped(void **state)
+{
+	uint8_t *mem = vfio_reserve(16 * MIB, 2 * MIB, 0);
+
+	(void)state;
+	assert_non_null(mem);
+	assert_int_equal(mprotect(mem, 16 * MIB, PROT_READ | PROT_WRITE), 0);
+	assert_int_equal(madvise(mem, 16 * MIB, MADV_HUGEPAGE), 0);
+	memset(mem, 1, 16 * MIB);
+	check_kind(mem, 16 * MIB);
+	/* A piece that starts and ends inside huge pages. */
+	check_kind(mem + MIB + PAGE, 3 * MIB);
+	munmap(mem, 16 * MIB);
+}
+
+/* No page of it follows the one before, and each is a VMA of its own. */
+static void scattered_memory_can_be_mapped(void **state)
+{
+	size_t pages = 512, len = pages * PAGE, i;
+	int fd = memfd_create("scattered", 0);
+	uint8_t *mem = vfio_reserve(len, PAGE, 0);
+	uint8_t *file;
+
+	(void)state;
+	assert_non_null(mem);
+	assert_int_equal(ftruncate(fd, len), 0);
+	for (i = 0; i < pages; i++)
+		assert_ptr_equal(mmap(mem + i * PAGE, PAGE,
+				      PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, fd,
+				      (pages - 1 - i) * PAGE), mem + i * PAGE);
+	file = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(file, MAP_FAILED);
+	ok(vfio_dma_map(&container, mem, IOVA, len, VFIO_DMA_RW));
+	for (i = 0; i < pages; i++) {
+		memset(file, 0, len);
+		ok(nvme_identify(&nvme, IOVA + i * PAGE));
+		assert_memory_equal(file + (pages - 1 - i) * PAGE,
+				    nvme.identity, PAGE);
+	}
+	ok(vfio_dma_unmap(&container, IOVA, len, NULL));
+	munmap(file, len);
+	munmap(mem, len);
+	close(fd);
+}
+
+/*
+ * Zero pages are the most scattered memory there is; the huge pages behind them
+ * are not aligned to anything that a backend may work in steps of.
+ */
+static void huge_pages_in_scattered_memory_are_unpinned(void **state)
+{
+	const size_t zeroes = 59 * MIB, huge = 256 * MIB;
+	uint8_t *mem = vfio_reserve(zeroes + huge, 2 * MIB, MIB);
+	long before = proc_pages_pinned();
+
+	(void)state;
+	assert_ptr_equal(mmap(mem, zeroes + huge, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), mem);
+	madvise(mem, zeroes, MADV_NOHUGEPAGE);
+	madvise(mem + zeroes, huge, MADV_HUGEPAGE);
+	memset(mem + zeroes, 1, huge);
+	ok(vfio_dma_map(&container, mem, IOVA + MIB, zeroes + huge, VFIO_DMA_RO));
+	ok(vfio_dma_unmap(&container, IOVA + MIB, zeroes + huge, NULL));
+	assert_int_equal(proc_pages_pinned(), before);
+	munmap(mem, zeroes + huge);
+}
+
+static void a_hole_is_refused_and_leaves_nothing(void **state)
+{
+	uint8_t *mem = anonymous(16 * PAGE);
+	long locked = proc_status_kb(0, "VmLck"), pinned = proc_pages_pinned();
+
+	(void)state;
+	munmap(mem + 8 * PAGE, PAGE);
+	refused(EFAULT, vfio_dma_map(&container, mem, IOVA, 16 * PAGE,
+				     VFIO_DMA_RW));
+	assert_int_equal(proc_status_kb(0, "VmLck"), locked);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_false(arrives(IOVA, mem));
+	ok(fault_wait(&faults, NVME, IOVA, true, FAULT_MS));
+	ok(vfio_dma_map(&container, mem, IOVA, 8 * PAGE, VFIO_DMA_RW));
+	assert_true(arrives(IOVA + 7 * PAGE, mem + 7 * PAGE));
+	ok(vfio_dma_unmap(&container, IOVA, 8 * PAGE, NULL));
+	munmap(mem, 16 * PAGE);
+}
+
+static void read_only_memory_is_not_mapped_for_writing(void **state)
+{
+	uint8_t *mem = anonymous(2 * PAGE), got[LEN];
+	long pinned = proc_pages_pinned();
+
+	(void)state;
+	memcpy(mem + PAGE, pattern, LEN);
+	assert_int_equal(mprotect(mem + PAGE, PAGE, PROT_READ), 0);
+	refused(EFAULT, vfio_dma_map(&container, mem, IOVA, 2 * PAGE,
+				     VFIO_DMA_RW));
+	assert_int_equal(proc_pages_pinned(), pinned);
+	ok(vfio_dma_map(&container, mem, IOVA, 2 * PAGE, VFIO_DMA_RO));
+	ok(edu_read(&edu, IOVA + PAGE, got, LEN));
+	assert_memory_equal(got, pattern, LEN);
+	ok(vfio_dma_unmap(&container, IOVA, 2 * PAGE, NULL));
+	munmap(mem, 2 * PAGE);
+}
+
+static void pinned_memory_outlives_its_mmap(void **state)
+{
+	int fd = memfd_create("outlives", 0);
+	uint8_t *mem, *other;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, PAGE), 0);
+	mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RW));
+	munmap(mem, PAGE);
+	other = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(other, MAP_FAILED);
+	assert_true(arrives(IOVA, other));
+	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
+	munmap(other, PAGE);
+	close(fd);
+}
+
+static void fork_leaves_dma_with_the_parent(void **state)
+{
+	uint8_t *mem = anonymous(PAGE);
+	pid_t pid;
+
+	(void)state;
+	mem[0] = 1;
+	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RW));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	assert_true(arrives(IOVA, mem));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_true(arrives(IOVA, mem));
+	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
+	munmap(mem, PAGE);
+}
+
+static int map_and_leave(void *arg)
+{
+	uint8_t *mem = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)arg;
+	if (mem == MAP_FAILED)
+		return 1;
+	return vfio_dma_map(&container, mem, IOVA, MIB, VFIO_DMA_RW) ? 2 : 0;
+}
+
+/* Another process' pages: pinned until unmapped, whoever unmaps them. */
+static void memory_of_a_process_that_ended_is_released(void **state)
+{
+	long pinned = proc_pages_pinned();
+	uint64_t unmapped = 0;
+
+	(void)state;
+	assert_int_equal(proc_run(map_and_leave, NULL), 0);
+	assert_int_equal(proc_pages_pinned() - pinned, MIB / PAGE);
+	ok(vfio_dma_unmap(&container, IOVA, MIB, &unmapped));
+	assert_int_equal(unmapped, MIB);
+	assert_int_equal(proc_pages_pinned(), pinned);
+}
+
+static void closing_the_container_releases_everything(void **state)
+{
+	long locked = proc_status_kb(0, "VmLck"), pinned = proc_pages_pinned();
+	uint8_t *mem = anonymous(4 * MIB);
+	struct vfio_container other;
+	struct vfio_device device;
+
+	(void)state;
+	ok(vfio_container_open(&other, VFIO_TYPE1v2_IOMMU));
+	ok(vfio_device_open(&device, &other, EDU_B));
+	ok(vfio_dma_map(&other, mem, IOVA, 4 * MIB, VFIO_DMA_RW));
+	assert_int_equal(proc_pages_pinned() - pinned, 4 * MIB / PAGE);
+	vfio_device_close(&device);
+	vfio_container_close(&other);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_int_equal(proc_status_kb(0, "VmLck"), locked);
+	munmap(mem, 4 * MIB);
+}
+
+static const struct CMUnitTest tests[] = {
+	TEST(dma_writes_reach_mapped_memory, setup, teardown),
+	TEST(dma_reads_mapped_memory, setup, teardown),
+	TEST(dma_to_an_unmapped_address_faults, setup, teardown),
+	TEST(read_only_mapping_stops_writes, setup, teardown),
+	TEST(write_only_mapping_lets_writes_in, setup, teardown),
+	TEST(unmapping_ends_dma, setup, teardown),
+	TEST(locked_memory_is_accounted_and_given_back, setup, teardown),
+	TEST(memlock_limit_holds_without_the_capability, setup, teardown),
+	TEST(every_pinned_page_is_unpinned, setup, teardown),
+	TEST(memory_returns_to_the_system, setup, teardown),
+	TEST(shared_memory_can_be_mapped, setup, teardown),
+	TEST(private_file_memory_is_copied_before_dma, setup, teardown),
+	TEST(hugetlb_memory_can_be_mapped, setup, teardown),
+	TEST(transparent_huge_pages_can_be_mapped, setup, teardown),
+	TEST(scattered_memory_can_be_mapped, setup, teardown),
+	TEST(huge_pages_in_scattered_memory_are_unpinned, setup, teardown),
+	TEST(a_hole_is_refused_and_leaves_nothing, setup, teardown),
+	TEST(read_only_memory_is_not_mapped_for_writing, setup, teardown),
+	TEST(pinned_memory_outlives_its_mmap, setup, teardown),
+	TEST(fork_leaves_dma_with_the_parent, setup, teardown),
+	TEST(memory_of_a_process_that_ended_is_released, setup, teardown),
+	TEST(closing_the_container_releases_everything, setup, teardown),
+};
+
+TEST_MAIN(tests, open_all, close_all)

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Restore minds its neighbours: what a program may do while device memory is
+ * away, it may do without noticing that somebody waits for it.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "rig.h"
+
+/*
+ * vfio-pci gives a hot reset up with -EBUSY when somebody holds the locks that a
+ * page fault takes. A VMM switches the memory off before it resets a device, so
+ * nobody has to fault; the BAR is large so that on 6.1 a fault would take long.
+ */
+static void resets_with_the_memory_off_are_not_disturbed(void **state)
+{
+	uint8_t *map = vfio_reserve(TARGET_LEN, 2 * MIB, PAGE);
+	int i, j;
+
+	(void)state;
+	assert_ptr_equal(vfio_region_mmap(&rig.device, TARGET_BAR, 0, TARGET_LEN,
+					  PROT_READ | PROT_WRITE, map), map);
+	ok(vfio_dma_map(&rig.container, map, IOVA, TARGET_LEN, VFIO_DMA_RW));
+	for (i = 0; i < 10; i++) {
+		ok(vfio_decoding(&rig.device, false));
+		for (j = 0; j < 5; j++) {
+			ok(vfio_hot_reset(&rig.device));
+			usleep(j * 3000);
+		}
+		ok(vfio_decoding(&rig.device, true));
+		expect_return(IOVA, 0, now(), 2.0);
+	}
+	ok(vfio_dma_unmap(&rig.container, IOVA, TARGET_LEN, NULL));
+	munmap(map, TARGET_LEN);
+}
+
+static atomic_bool resetting;
+
+static void *reset(void *result)
+{
+	*(int *)result = vfio_reset(&rig.nvme.dev);
+	atomic_store(&resetting, false);
+	return NULL;
+}
+
+/* One of each that a VMM may do at any time, and never expects to wait for. */
+static void map_and_unmap_everything(void)
+{
+	void *mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	ok(vfio_dma_map(&rig.container, mem, IOVA + RIG_LEN, PAGE, VFIO_DMA_RW));
+	ok(vfio_dma_unmap(&rig.container, IOVA + RIG_LEN, PAGE, NULL));
+	munmap(mem, PAGE);
+}
+
+/*
+ * nvme's reset takes 110 ms. Restore, which begins to try in the middle of it,
+ * must not sit in a page fault with the process's locks until its end.
+ */
+static void a_reset_does_not_stall_the_process(void **state)
+{
+	const unsigned int cmb = 2;
+	double start, late = 0;
+	pthread_t thread;
+	int result, tries = 0;
+	uint8_t *map;
+
+	(void)state;
+	map = vfio_region_mmap(&rig.nvme.dev, cmb, 0, MIB,
+			       PROT_READ | PROT_WRITE, NULL);
+	assert_non_null(map);
+	ok(vfio_dma_map(&rig.container, map, IOVA, MIB, VFIO_DMA_RW));
+
+	start = now();
+	atomic_store(&resetting, true);
+	assert_int_equal(pthread_create(&thread, NULL, reset, &result), 0);
+	while (atomic_load(&resetting)) {
+		map_and_unmap_everything();
+		if (atomic_load(&resetting))
+			late = now() - start;
+		tries++;
+		usleep(1000);
+	}
+	pthread_join(thread, NULL);
+	ok(result);
+	/* the reset has been seen to go on after restore had begun to try */
+	assert_true(late > 0.060);
+	assert_true(tries > 10);
+
+	ok(vfio_dma_unmap(&rig.container, IOVA, MIB, NULL));
+	munmap(map, MIB);
+	ok(nvme_enable(&rig.nvme));
+}
+
+/* Where a part was unmapped, other memory may come and go. */
+static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
+{
+	uint8_t *hole = rig.map + RIG_HALF;
+	int i;
+
+	(void)state;
+	assert_int_equal(munmap(hole, PAGE), 0);
+	expect_return(IOVA, 0, now(), 2.0);
+	for (i = 0; i < 1100; i++) {
+		assert_ptr_equal(mmap(hole, PAGE, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+				      -1, 0), hole);
+		*hole = 1;
+		munmap(hole, PAGE);
+		if (!dma_lands(IOVA, 0))
+			broken("DMA to the rest was lost after %d mmaps", i + 1);
+	}
+}
+
+static const struct CMUnitTest tests[] = {
+	TEST(resets_with_the_memory_off_are_not_disturbed, rig_unmapped, rig_heal),
+	TEST(a_reset_does_not_stall_the_process, rig_unmapped, rig_heal),
+	TEST(what_fills_a_hole_does_not_disturb_the_rest, rig_mapped, rig_heal),
+};
+
+TEST_MAIN(tests, rig_open, rig_close)

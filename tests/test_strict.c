@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * strict_mmio_maps: memory of other drivers is refused, or mirrored like any.
+ *
+ * Such memory here is the BAR of a device without a driver, mapped through
+ * its sysfs file.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "proc.h"
+#include "rig.h"
+
+#define STRICT	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
+#define TAINT_USER_BIT	6
+
+static struct host_bar other;		/* mapped for DMA */
+static struct host_bar witness;		/* the same memory, another mmap */
+
+static int setup(void **state)
+{
+	ok(vfio_device_unbind(ROOT_TARGET));
+	ok(host_bar_open(&other, ROOT_TARGET, TARGET_BAR, RIG_LEN));
+	ok(host_bar_open(&witness, ROOT_TARGET, TARGET_BAR, RIG_LEN));
+	return rig_unmapped(state);
+}
+
+static int teardown(void **state)
+{
+	host_bar_close(&other);
+	host_bar_close(&witness);
+	if (on_tether())
+		proc_write_file(STRICT, "1");
+	return rig_heal(state);
+}
+
+static int setup_off(void **state)
+{
+	if (on_tether())
+		ok(proc_write_file(STRICT, "0"));
+	return setup(state);
+}
+
+static bool reaches_other(uint64_t offset)
+{
+	memset(witness.mem + offset, 0, PAGE);
+	ok(nvme_identify(&rig.nvme, IOVA + offset));
+	return !memcmp(witness.mem + offset, rig.nvme.identity, PAGE);
+}
+
+static int map_other(void)
+{
+	return vfio_dma_map(&rig.container, other.mem, IOVA, RIG_LEN,
+			    VFIO_DMA_RW);
+}
+
+/* What the module logs from here on. */
+static int log_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
+	return fd;
+}
+
+static bool log_says(int fd, const char *text)
+{
+	char line[2048];
+	bool found = false;
+	ssize_t len;
+
+	while ((len = read(fd, line, sizeof(line) - 1)) > 0) {
+		line[len] = 0;
+		if (strstr(line, "vfio_iommu_type1") && strstr(line, text))
+			found = true;
+	}
+	close(fd);
+	return found;
+}
+
+static void other_drivers_memory_is_refused(void **state)
+{
+	int log = log_open(), ret = map_other();
+
+	(void)state;
+	if (!ret && reaches_other(0))
+		hole("DMA reaches memory that is no VFIO device's");
+	refused(EPERM, ret);
+	assert_true(log_says(log, "strict_mmio_maps"));
+	ok(nvme_identify(&rig.nvme, IOVA));
+	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
+}
+
+/* ... and what was in front of it in the same mapping goes with it. */
+static void refusal_leaves_nothing(void **state)
+{
+	long locked = proc_status_kb(0, "VmLck");
+
+	(void)state;
+	assert_ptr_equal(mmap(other.mem, PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+			 other.mem);
+	refused(EPERM, map_other());
+	assert_int_equal(proc_status_kb(0, "VmLck"), locked);
+	ok(nvme_identify(&rig.nvme, IOVA));
+	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
+}
+
+static void strict_is_the_default(void **state)
+{
+	char text[8];
+
+	(void)state;
+	ok(proc_read_file(STRICT, text, sizeof(text)));
+	assert_string_equal(text, "Y\n");
+}
+
+static void turning_it_off_taints_and_is_logged(void **state)
+{
+	char text[32];
+	int log = log_open();
+
+	(void)state;
+	ok(proc_read_file("/proc/sys/kernel/tainted", text, sizeof(text)));
+	assert_false(atol(text) & 1 << TAINT_USER_BIT);
+	ok(proc_write_file(STRICT, "0"));
+	ok(proc_read_file("/proc/sys/kernel/tainted", text, sizeof(text)));
+	assert_true(atol(text) & 1 << TAINT_USER_BIT);
+	assert_true(log_says(log, "strict_mmio_maps"));
+}
+
+static void with_strict_off_other_memory_is_reached(void **state)
+{
+	uint64_t unmapped = 0;
+
+	(void)state;
+	ok(map_other());
+	assert_true(reaches_other(0));
+	assert_true(reaches_other(RIG_LEN - PAGE));
+	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, &unmapped));
+	assert_int_equal(unmapped, RIG_LEN);
+	assert_false(reaches_other(0));
+	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
+}
+
+static void with_strict_off_munmap_revokes(void **state)
+{
+	(void)state;
+	ok(map_other());
+	munmap(other.mem, RIG_LEN);
+	if (reaches_other(0))
+		hole("DMA reaches memory that was unmapped");
+	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
+}
+
+static void with_strict_off_mprotect_revokes(void **state)
+{
+	(void)state;
+	ok(map_other());
+	assert_int_equal(mprotect(other.mem, RIG_LEN, PROT_READ), 0);
+	if (reaches_other(0))
+		hole("DMA writes to memory that is read-only");
+	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
+	assert_int_equal(mprotect(other.mem, RIG_LEN, PROT_READ | PROT_WRITE),
+			 0);
+}
+
+static const struct CMUnitTest tests[] = {
+	TETHER(strict_is_the_default, NULL, NULL),
+	SECURITY(other_drivers_memory_is_refused, setup, teardown),
+	TETHER(refusal_leaves_nothing, setup, teardown),
+	TETHER(turning_it_off_taints_and_is_logged, setup, teardown),
+	TEST(with_strict_off_other_memory_is_reached, setup_off, teardown),
+	SECURITY(with_strict_off_munmap_revokes, setup_off, teardown),
+	SECURITY(with_strict_off_mprotect_revokes, setup_off, teardown),
+};
+
+TEST_MAIN(tests, rig_open, rig_close)

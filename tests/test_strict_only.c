@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A module built with STRICT_ONLY=1 has no way to turn strict_mmio_maps off.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "proc.h"
+#include "rig.h"
+
+#define STRICT	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
+
+static void expect_strict(void)
+{
+	char text[8];
+
+	ok(proc_read_file(STRICT, text, sizeof(text)));
+	assert_string_equal(text, "Y\n");
+}
+
+static void parameter_is_read_only(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(stat(STRICT, &st), 0);
+	assert_int_equal(st.st_mode & 0222, 0);
+	assert_int_not_equal(proc_write_file(STRICT, "0"), 0);
+	expect_strict();
+}
+
+/* Refused, or loaded and strict all the same; never loaded and not strict. */
+static void loading_it_off_does_not_turn_it_off(void **state)
+{
+	(void)state;
+	if (!system("use-backend strict-only strict_mmio_maps=0 2>/dev/null"))
+		expect_strict();
+	assert_int_equal(system("use-backend strict-only"), 0);
+	expect_strict();
+}
+
+static void other_drivers_memory_is_refused(void **state)
+{
+	struct host_bar other;
+
+	rig_open(state);
+	ok(vfio_device_unbind(ROOT_TARGET));
+	ok(host_bar_open(&other, ROOT_TARGET, TARGET_BAR, MIB));
+	refused(EPERM, vfio_dma_map(&rig.container, other.mem, IOVA, MIB,
+				    VFIO_DMA_RW));
+	host_bar_close(&other);
+	rig_close(state);
+}
+
+static const struct CMUnitTest tests[] = {
+	TETHER(parameter_is_read_only, NULL, NULL),
+	TETHER(loading_it_off_does_not_turn_it_off, NULL, NULL),
+	TETHER(other_drivers_memory_is_refused, NULL, NULL),
+};
+
+TEST_MAIN(tests, NULL, NULL)

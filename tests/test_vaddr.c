@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Updating user addresses: a mapping stays as it is while its memory moves to
+ * another place, or with its user into another process, which then pays for it.
+ *
+ * test_vaddr --adopt ...: such another process, see adopt().
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "emu.h"
+#include "proc.h"
+#include "rig.h"
+
+#define RAM_LEN		(4 * MIB)
+#define RAM_KB		(RAM_LEN / 1024)
+#define LEN		512
+#define ADOPT		"--adopt"
+
+static uint8_t *ram;		/* RAM_LEN of shared memory */
+static int memory;		/* its file */
+static pid_t child;
+static int tell = -1, hear = -1;	/* to and from the child */
+
+static void *map_memory(int fd)
+{
+	return mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+static int setup(void **state)
+{
+	memory = memfd_create("vaddr", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(memory, RAM_LEN), 0);
+	ram = map_memory(memory);
+	assert_ptr_not_equal(ram, MAP_FAILED);
+	return rig_unmapped(state);
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Closing its ear is what ends the child. */
+static int child_ends(void)
+{
+	int status;
+
+	close_fd(&tell);
+	close_fd(&hear);
+	if (waitpid(child, &status, 0) != child)
+		return -errno;
+	child = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+}
+
+static int teardown(void **state)
+{
+	if (child) {
+		kill(child, SIGKILL);
+		child_ends();
+	}
+	munmap(ram, RAM_LEN);
+	close(memory);
+	return rig_heal(state);
+}
+
+static int make_stale(uint64_t iova, uint64_t size, uint64_t *changed)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.flags = VFIO_DMA_UNMAP_FLAG_VADDR,
+		.iova = iova,
+		.size = size,
+	};
+
+	if (ioctl(rig.container.fd, VFIO_IOMMU_UNMAP_DMA, &unmap))
+		return -errno;
+	if (changed)
+		*changed = unmap.size;
+	return 0;
+}
+
+static int new_address(const void *vaddr, uint64_t iova, uint64_t size)
+{
+	return vfio_dma_map(&rig.container, vaddr, iova, size,
+			    VFIO_DMA_MAP_FLAG_VADDR);
+}
+
+static int map_ram(uint64_t offset, uint64_t size)
+{
+	return vfio_dma_map(&rig.container, ram + offset, IOVA + offset, size,
+			    VFIO_DMA_RW);
+}
+
+/* Does DMA to the mapping at IOVA arrive in the file, at both its ends? */
+static void expect_dma(void)
+{
+	static const uint64_t at[] = { 0, RAM_LEN - PAGE };
+	uint8_t got[PAGE], zero[PAGE] = { 0 };
+	size_t i;
+
+	for (i = 0; i < sizeof(at) / sizeof(*at); i++) {
+		assert_int_equal(pwrite(memory, zero, PAGE, at[i]), PAGE);
+		ok(nvme_identify(&rig.nvme, IOVA + at[i]));
+		assert_int_equal(pread(memory, got, PAGE, at[i]), PAGE);
+		assert_memory_equal(got, rig.nvme.identity, PAGE);
+	}
+}
+
+static void update_vaddr_is_not_offered_with_emulated_devices(void **state)
+{
+	struct vfio_container empty;
+	uint64_t changed = 0;
+	struct emu emu;
+
+	(void)state;
+	ok(vfio_container_open(&empty, VFIO_TYPE1v2_IOMMU));
+	assert_int_equal(ioctl(empty.fd, VFIO_CHECK_EXTENSION,
+			       VFIO_UPDATE_VADDR), 0);
+	vfio_container_close(&empty);
+	assert_int_equal(ioctl(rig.container.fd, VFIO_CHECK_EXTENSION,
+			       VFIO_UPDATE_VADDR), 1);
+	ok(map_ram(0, RAM_LEN));
+	ok(emu_open(&emu, &rig.container, 0));
+	assert_int_equal(ioctl(rig.container.fd, VFIO_CHECK_EXTENSION,
+			       VFIO_UPDATE_VADDR), 0);
+	refused(EBUSY, make_stale(IOVA, RAM_LEN, NULL));
+	emu_close(&emu);
+	assert_int_equal(ioctl(rig.container.fd, VFIO_CHECK_EXTENSION,
+			       VFIO_UPDATE_VADDR), 1);
+	/* Nothing had become stale. */
+	refused(EINVAL, new_address(ram, IOVA, RAM_LEN));
+	ok(make_stale(IOVA, RAM_LEN, &changed));
+	assert_int_equal(changed, RAM_LEN);
+	ok(new_address(ram, IOVA, RAM_LEN));
+}
+
+static void no_group_may_come_while_an_address_is_stale(void **state)
+{
+	struct vfio_device late;
+	struct emu emu;
+
+	(void)state;
+	ok(map_ram(0, MIB));
+	ok(map_ram(MIB, MIB));
+	ok(make_stale(IOVA, MIB, NULL));
+	refused(EBUSY, vfio_device_open(&late, &rig.container, EDU_B));
+	refused(EBUSY, emu_open(&emu, &rig.container, 0));
+	ok(new_address(ram, IOVA, MIB));
+	ok(vfio_device_open(&late, &rig.container, EDU_B));
+	vfio_device_close(&late);
+	ok(emu_open(&emu, &rig.container, 0));
+	emu_close(&emu);
+
+	/* One that is unmapped is stale no more either. */
+	ok(make_stale(IOVA + MIB, MIB, NULL));
+	ok(vfio_dma_unmap(&rig.container, IOVA + MIB, MIB, NULL));
+	ok(vfio_device_open(&late, &rig.container, EDU_B));
+	vfio_device_close(&late);
+}
+
+static void new_address_must_be_for_a_stale_mapping(void **state)
+{
+	(void)state;
+	refused(ENOENT, new_address(ram, IOVA, MIB));
+	ok(map_ram(0, MIB));
+	ok(map_ram(MIB, MIB));
+	refused(EINVAL, new_address(ram, IOVA, MIB));
+	ok(make_stale(IOVA, MIB, NULL));
+	refused(ENOENT, new_address(ram, IOVA - MIB, MIB));
+	refused(EINVAL, new_address(ram, IOVA, MIB - PAGE));
+	refused(EINVAL, new_address(ram, IOVA + PAGE, MIB - PAGE));
+	refused(EINVAL, new_address(ram, IOVA - PAGE, MIB + PAGE));
+	refused(EINVAL, new_address(ram, IOVA, 2 * MIB));
+	refused(EINVAL, new_address(ram + 1, IOVA, MIB));
+	refused(EINVAL, vfio_dma_map(&rig.container, ram, IOVA, MIB,
+				     VFIO_DMA_RW | VFIO_DMA_MAP_FLAG_VADDR));
+	/* It is in the way of others all the same. */
+	refused(EEXIST, map_ram(0, MIB));
+	refused(EINVAL, new_address(ram + MIB, IOVA + MIB, MIB));
+	ok(new_address(ram, IOVA, MIB));
+	refused(EINVAL, new_address(ram, IOVA, MIB));
+}
+
+static void stale_twice_is_refused_whole(void **state)
+{
+	uint64_t changed = 0;
+
+	(void)state;
+	ok(map_ram(0, MIB));
+	ok(map_ram(MIB, MIB));
+	ok(map_ram(2 * MIB, MIB));
+	refused(EINVAL, make_stale(IOVA, MIB / 2, NULL));
+	ok(make_stale(IOVA + MIB, MIB, &changed));
+	assert_int_equal(changed, MIB);
+	refused(EINVAL, make_stale(IOVA + MIB, MIB, NULL));
+	refused(EINVAL, make_stale(IOVA, 3 * MIB, NULL));
+	refused(EINVAL, new_address(ram, IOVA, MIB));
+	refused(EINVAL, new_address(ram + 2 * MIB, IOVA + 2 * MIB, MIB));
+	ok(new_address(ram + MIB, IOVA + MIB, MIB));
+	ok(make_stale(IOVA, 3 * MIB, &changed));
+	assert_int_equal(changed, 3 * MIB);
+}
+
+/* Not a single transfer may be lost, nor one that is under way. */
+static void dma_goes_on_while_an_address_is_updated(void **state)
+{
+	uint8_t pattern[LEN], *again;
+	int i;
+
+	(void)state;
+	ok(map_ram(0, RAM_LEN));
+	for (i = 0; i < 3; i++) {
+		target_pattern(pattern, LEN);
+		ok(edu_load(&rig.edu, pattern, LEN));
+		ok(edu_start_store(&rig.edu, IOVA + MIB, LEN));
+		ok(make_stale(IOVA, RAM_LEN, NULL));
+		expect_dma();
+		again = map_memory(memory);
+		assert_ptr_not_equal(again, MAP_FAILED);
+		munmap(ram, RAM_LEN);
+		ram = again;
+		expect_dma();
+		ok(new_address(ram, IOVA, RAM_LEN));
+		expect_dma();
+		ok(edu_wait(&rig.edu));
+		assert_memory_equal(ram + MIB, pattern, LEN);
+	}
+}
+
+/*
+ * The other process: "--adopt CONTAINER MEMORY TELL HEAR [LIMIT]" has these files
+ * from its parent. It gives the mapping at IOVA the address where it has mapped
+ * the memory itself, tells how that went, and stays until its parent lets go.
+ */
+static int adopt(int argc, char **argv)
+{
+	struct rlimit limit;
+	void *own;
+	char byte;
+	int ret;
+
+	rig.container.fd = atoi(argv[2]);
+	own = map_memory(atoi(argv[3]));
+	if (own == MAP_FAILED)
+		return 2;
+	if (argc > 6) {
+		limit.rlim_cur = strtoul(argv[6], NULL, 10);
+		limit.rlim_max = limit.rlim_cur;
+		if (setrlimit(RLIMIT_MEMLOCK, &limit) || setgid(65534) ||
+		    setuid(65534) || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+			return 3;
+	}
+	ret = new_address(own, IOVA, RAM_LEN);
+	if (write(atoi(argv[4]), &ret, sizeof(ret)) != sizeof(ret))
+		return 4;
+	return read(atoi(argv[5]), &byte, 1) ? 5 : 0;
+}
+
+static char *number(int fd)
+{
+	static char text[8][16];
+	static unsigned int next;
+	char *s = text[next++ % 8];
+
+	if (fcntl(fd, F_SETFD, 0))
+		_exit(120);
+	snprintf(s, sizeof(*text), "%d", fd);
+	return s;
+}
+
+static void exec_adopt(int to_parent, int from_parent, char *limit)
+{
+	char *argv[] = {
+		"test_vaddr", ADOPT, number(rig.container.fd), number(memory),
+		number(to_parent), number(from_parent), limit, NULL,
+	};
+
+	execv("/proc/self/exe", argv);
+	_exit(121);
+}
+
+/*
+ * Have a new process adopt the mapping; what it was told. With first it makes
+ * the mapping itself, in the address space that it then leaves by exec.
+ */
+static int adopted(bool first, char *limit)
+{
+	int up[2], down[2], ret;
+
+	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(down, O_CLOEXEC), 0);
+	fflush(NULL);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		if (first && (map_ram(0, RAM_LEN) ||
+			      make_stale(IOVA, RAM_LEN, NULL)))
+			_exit(122);
+		exec_adopt(up[1], down[0], limit);
+	}
+	close(up[1]);
+	close(down[0]);
+	hear = up[0];
+	tell = down[1];
+	if (read(hear, &ret, sizeof(ret)) != sizeof(ret))
+		broken("the other process ended with %d", child_ends());
+	return ret;
+}
+
+static void address_moves_to_a_new_process(void **state)
+{
+	long before = proc_status_kb(0, "VmLck");
+	uint8_t pattern[LEN];
+
+	(void)state;
+	ok(map_ram(0, RAM_LEN));
+	target_pattern(pattern, LEN);
+	ok(edu_load(&rig.edu, pattern, LEN));
+	ok(make_stale(IOVA, RAM_LEN, NULL));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before + RAM_KB);
+	/* Under way while the mapping changes hands. */
+	ok(edu_start_store(&rig.edu, IOVA + MIB, LEN));
+	ok(adopted(false, NULL));
+	ok(edu_wait(&rig.edu));
+	assert_memory_equal(ram + MIB, pattern, LEN);
+	assert_int_equal(proc_status_kb(0, "VmLck"), before);
+	assert_int_equal(proc_status_kb(child, "VmLck"), RAM_KB);
+	expect_dma();
+	/* The parent's memory may go, the child's too: it stays pinned. */
+	munmap(ram, RAM_LEN);
+	expect_dma();
+	assert_int_equal(child_ends(), 0);
+	expect_dma();
+
+	/* Nobody is left to pay, until somebody takes it over. */
+	ram = map_memory(memory);
+	assert_ptr_not_equal(ram, MAP_FAILED);
+	ok(make_stale(IOVA, RAM_LEN, NULL));
+	ok(new_address(ram, IOVA, RAM_LEN));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before + RAM_KB);
+	ok(vfio_dma_unmap(&rig.container, IOVA, RAM_LEN, NULL));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before);
+}
+
+/* The same process, another address space. */
+static void address_moves_across_exec(void **state)
+{
+	long before = proc_status_kb(0, "VmLck"), pinned = proc_pages_pinned();
+
+	(void)state;
+	ok(adopted(true, NULL));
+	assert_int_equal(proc_status_kb(child, "VmLck"), RAM_KB);
+	assert_int_equal(proc_status_kb(0, "VmLck"), before);
+	expect_dma();
+	ok(vfio_dma_unmap(&rig.container, IOVA, RAM_LEN, NULL));
+	assert_int_equal(proc_status_kb(child, "VmLck"), 0);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_int_equal(child_ends(), 0);
+}
+
+static void a_process_that_may_not_pay_is_refused(void **state)
+{
+	long before = proc_status_kb(0, "VmLck");
+
+	(void)state;
+	ok(map_ram(0, RAM_LEN));
+	ok(make_stale(IOVA, RAM_LEN, NULL));
+	refused(ENOMEM, adopted(false, "1048576"));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before + RAM_KB);
+	assert_int_equal(proc_status_kb(child, "VmLck"), 0);
+	assert_int_equal(child_ends(), 0);
+	/* Still stale, and still the parent's. */
+	expect_dma();
+	ok(new_address(ram, IOVA, RAM_LEN));
+	ok(vfio_dma_unmap(&rig.container, IOVA, RAM_LEN, NULL));
+	assert_int_equal(proc_status_kb(0, "VmLck"), before);
+}
+
+static uint8_t *map_bar(void)
+{
+	uint8_t *map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
+					PROT_READ | PROT_WRITE, NULL);
+
+	assert_non_null(map);
+	return map;
+}
+
+/* Both ways round: the old mmap goes before the update, or after it. */
+static void device_memory_is_tethered_to_its_new_address(void **state)
+{
+	uint8_t *moved = map_bar();
+
+	(void)state;
+	ok(make_stale(IOVA, RIG_LEN, NULL));
+	expect_landing(IOVA, 0);
+	ok(new_address(moved, IOVA, RIG_LEN));
+	expect_landing(IOVA, 0);
+	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
+	munmap(rig.map, RIG_LEN);
+	rig.map = moved;
+	expect_landing(IOVA, 0);
+
+	ok(make_stale(IOVA, RIG_LEN, NULL));
+	munmap(rig.map, RIG_LEN);
+	rig.map = map_bar();
+	ok(new_address(rig.map, IOVA, RIG_LEN));
+	expect_landing(IOVA, 0);
+	munmap(rig.map, RIG_LEN);
+	rig.map = NULL;
+	expect_blocked(IOVA, 0);
+	expect_blocked(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
+}
+
+/* While its address is stale, a mapping is as tethered to the old one as ever. */
+static void stale_device_memory_goes_with_its_old_address(void **state)
+{
+	(void)state;
+	ok(make_stale(IOVA, RIG_LEN, NULL));
+	munmap(rig.map, RIG_LEN);
+	rig.map = NULL;
+	expect_blocked(IOVA, 0);
+}
+
+static void a_new_address_without_the_device_memory_is_refused(void **state)
+{
+	uint8_t *nothing = vfio_reserve(RIG_LEN, PAGE, 0), *half;
+
+	(void)state;
+	assert_non_null(nothing);
+	ok(make_stale(IOVA, RIG_LEN, NULL));
+	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
+	/* It is there, but only half of it. */
+	half = vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_HALF,
+				PROT_READ | PROT_WRITE, nothing);
+	assert_non_null(half);
+	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
+	expect_landing(IOVA, 0);
+	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
+
+	/* Still stale, and at the old address. */
+	refused(EINVAL, make_stale(IOVA, RIG_LEN, NULL));
+	munmap(nothing, RIG_LEN);
+	expect_landing(IOVA, 0);
+	ok(new_address(rig.map, IOVA, RIG_LEN));
+	expect_landing(IOVA, 0);
+	munmap(rig.map, RIG_LEN);
+	rig.map = NULL;
+	expect_blocked(IOVA, 0);
+}
+
+#define RAM(f)	TEST(f, setup, teardown)
+
+static const struct CMUnitTest tests[] = {
+	RAM(update_vaddr_is_not_offered_with_emulated_devices),
+	RAM(no_group_may_come_while_an_address_is_stale),
+	RAM(new_address_must_be_for_a_stale_mapping),
+	RAM(stale_twice_is_refused_whole),
+	RAM(dma_goes_on_while_an_address_is_updated),
+	RAM(address_moves_to_a_new_process),
+	RAM(address_moves_across_exec),
+	RAM(a_process_that_may_not_pay_is_refused),
+	SECURITY(device_memory_is_tethered_to_its_new_address, rig_mapped,
+		 rig_heal),
+	SECURITY(stale_device_memory_goes_with_its_old_address, rig_mapped,
+		 rig_heal),
+	TETHER(a_new_address_without_the_device_memory_is_refused, rig_mapped,
+	       rig_heal),
+};
+
+static int open_all(void **state)
+{
+	ok(emu_load());
+	return rig_open(state);
+}
+
+static int close_all(void **state)
+{
+	rig_close(state);
+	return emu_unload();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 6 && !strcmp(argv[1], ADOPT))
+		return adopt(argc, argv);
+	return test_main(argc, argv, tests, sizeof(tests) / sizeof(*tests),
+			 open_all, close_all);
+}
