@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest's part of the demonstration: one life of a target device, on
+ * whichever backend is loaded. Prints "KEY RESULT" lines for demo/run, which
+ * knows what they mean; exits non-zero only if it could not look.
+ *
+ * Three things can become of a write that the initiator is told to make:
+ *
+ *   reaches  its bytes, random for every write, are in the target's memory,
+ *            as read by a path other than the mapping
+ *   stopped  they are not, and the IOMMU has recorded the fault
+ *   let-out  they are not, and there is no fault: the IOMMU let the write out
+ *            to the bus address where the target's memory was. While that
+ *            memory is off nobody is there to take it, so this is all that
+ *            can be seen; whoever is given that address next would get it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "edu.h"
+#include "fault.h"
+#include "target.h"
+#include "vfio.h"
+
+#define INITIATOR	"0000:00:03.0"
+#define TARGET		"0000:01:00.0"
+#define BAR		2
+#define SIZE		(1UL << 30)
+#define MISALIGN	4096UL	/* the user address no large page fits */
+
+#define BOUNCE_IOVA	0x10000UL
+#define NOWHERE_IOVA	0x20000UL
+#define IOVA		0x100000000UL
+
+#define LEN		64
+#define RUNS		7
+#define MARGIN		0.0015	/* s: inside of a reset, not at its edge */
+#define FAULT_MS	1000	/* a record is there within a few */
+#define RETURN_MS	2000	/* how long a mapping may take to come back */
+
+/* Where in the target, one in each half. */
+#define LOW		0x1000UL
+#define HIGH		(SIZE / 2 + 0x1000UL)
+
+struct demo {
+	struct vfio_container container;
+	struct edu initiator;
+	struct vfio_device target;
+	struct target witness;
+	struct fault_log faults;
+	char *map;
+};
+
+static void check(int ret, const char *what)
+{
+	if (!ret)
+		return;
+	fprintf(stderr, "demo: %s: %s\n", what, strerror(-ret));
+	exit(1);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void sleep_until(double when)
+{
+	struct timespec t = {
+		.tv_sec = (time_t)when,
+		.tv_nsec = (when - (time_t)when) * 1e9,
+	};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+static void result(const char *key, const char *value)
+{
+	printf("%s %s\n", key, value);
+	fflush(stdout);
+}
+
+static bool recorded(struct demo *d, uint64_t iova)
+{
+	int ret = fault_wait(&d->faults, INITIATOR, iova, true, FAULT_MS);
+
+	if (ret && ret != -ETIMEDOUT)
+		check(ret, "fault record");
+	return !ret;
+}
+
+static const char *verdict(bool landed, bool fault)
+{
+	if (landed)
+		return fault ? "contradictory" : "reaches";
+	return fault ? "stopped" : "let-out";
+}
+
+static const char *write_and_look(struct demo *d, uint64_t offset)
+{
+	uint8_t data[LEN];
+	bool landed;
+
+	target_pattern(data, LEN);
+	check(target_fill(&d->witness, offset, 0, LEN), "clear target");
+	fault_drain(&d->faults);
+	check(edu_write(&d->initiator, IOVA + offset, data, LEN), "DMA");
+	landed = target_has(&d->witness, offset, data, LEN);
+	/* Waiting for a fault that would contradict the bytes is worth it. */
+	return verdict(landed, recorded(d, IOVA + offset));
+}
+
+/* A mapping that was revoked comes back by itself, but not at once. */
+static const char *write_until_it_reaches(struct demo *d, uint64_t offset)
+{
+	double end = now() + RETURN_MS / 1e3;
+	const char *seen;
+
+	do {
+		seen = write_and_look(d, offset);
+	} while (strcmp(seen, "reaches") && now() < end);
+	return seen;
+}
+
+/* Without this a fault record that never comes would look like a hole. */
+static void prove_faults_are_seen(struct demo *d)
+{
+	uint8_t data[LEN];
+
+	target_pattern(data, LEN);
+	fault_drain(&d->faults);
+	check(edu_write(&d->initiator, NOWHERE_IOVA, data, LEN), "DMA");
+	if (!recorded(d, NOWHERE_IOVA)) {
+		fprintf(stderr, "demo: no fault record of a write to nowhere\n");
+		exit(1);
+	}
+}
+
+static void map_bar(struct demo *d)
+{
+	char *at = vfio_reserve(SIZE, SIZE, MISALIGN);
+
+	if (at)
+		at = vfio_region_mmap(&d->target, BAR, 0, SIZE,
+				      PROT_READ | PROT_WRITE, at);
+	check(at ? 0 : -errno, "mmap of the target");
+	d->map = at;
+}
+
+static void unmap_bar(struct demo *d)
+{
+	munmap(d->map, SIZE);
+	d->map = NULL;
+}
+
+static void step_off(struct demo *d)
+{
+	uint8_t data[LEN];
+	bool landed, fault;
+
+	target_pattern(data, LEN);
+	check(target_fill(&d->witness, LOW, 0, LEN), "clear target");
+	/* Now: the bounce page may have faults of its own to be dropped. */
+	check(edu_load(&d->initiator, data, LEN), "DMA");
+	check(vfio_decoding(&d->target, false), "memory off");
+	fault_drain(&d->faults);
+	check(edu_store(&d->initiator, IOVA + LOW, LEN), "DMA");
+	fault = recorded(d, IOVA + LOW);
+	check(vfio_decoding(&d->target, true), "memory on");
+	landed = target_has(&d->witness, LOW, data, LEN);
+	result("off", verdict(landed, fault));
+	result("on", write_until_it_reaches(d, LOW));
+}
+
+/*
+ * edu's DMA happens 100 ms after it is started, and a reset of the target's bus
+ * takes some 10 ms. Returns true if the one came well inside of the other.
+ */
+static bool write_during_reset(struct demo *d)
+{
+	double soonest, latest, start, end;
+
+	soonest = now() + 0.1;
+	check(edu_start_store(&d->initiator, IOVA + LOW, LEN), "DMA");
+	latest = now() + 0.1;
+	sleep_until(soonest - 0.004);
+	start = now();
+	check(vfio_reset(&d->target), "reset");
+	end = now();
+	check(edu_wait(&d->initiator), "DMA");
+	/* The emulator may be late: then the engine was still to be waited for. */
+	return start + MARGIN < soonest && latest < end - MARGIN &&
+	       now() < end + MARGIN / 3;
+}
+
+static void step_reset(struct demo *d)
+{
+	uint8_t data[LEN];
+	bool landed;
+	int tries;
+
+	for (tries = 0; tries < 50; tries++) {
+		target_pattern(data, LEN);
+		check(target_fill(&d->witness, LOW, 0, LEN), "clear target");
+		check(edu_load(&d->initiator, data, LEN), "DMA");
+		fault_drain(&d->faults);
+		if (!write_during_reset(d))
+			continue;
+		landed = target_has(&d->witness, LOW, data, LEN);
+		result("reset", verdict(landed, recorded(d, IOVA + LOW)));
+		result("after-reset", write_until_it_reaches(d, LOW));
+		return;
+	}
+	fprintf(stderr, "demo: no write came in the middle of a reset\n");
+	exit(1);
+}
+
+static void step_half(struct demo *d)
+{
+	munmap(d->map + SIZE / 2, SIZE / 2);
+	result("half-gone", write_and_look(d, HIGH));
+	result("half-left", write_until_it_reaches(d, LOW));
+}
+
+/* The program gives the device back; the host maps its memory and uses it. */
+static void step_released(struct demo *d)
+{
+	struct host_bar host;
+	uint8_t data[LEN];
+	bool landed;
+
+	unmap_bar(d);
+	vfio_device_close(&d->target);
+	check(vfio_device_unbind(TARGET), "unbind");
+	check(host_bar_open(&host, TARGET, BAR, SIZE), "the host's mapping");
+	memset(host.mem + LOW, 0, LEN);
+
+	target_pattern(data, LEN);
+	fault_drain(&d->faults);
+	check(edu_write(&d->initiator, IOVA + LOW, data, LEN), "DMA");
+	landed = !memcmp(host.mem + LOW, data, LEN);
+	result("released", verdict(landed, recorded(d, IOVA + LOW)));
+	host_bar_close(&host);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void median(const char *key, double *t)
+{
+	qsort(t, RUNS, sizeof(*t), by_value);
+	printf("%s %.1f\n", key, t[RUNS / 2] * 1e6);
+	fflush(stdout);
+}
+
+static void time_once(struct demo *d, double *map, double *unmap)
+{
+	double t0 = now(), t1;
+
+	check(vfio_dma_map(&d->container, d->map, IOVA, SIZE, VFIO_DMA_RW),
+	      "map");
+	t1 = now();
+	check(vfio_dma_unmap(&d->container, IOVA, SIZE, NULL), "unmap");
+	*map = t1 - t0;
+	*unmap = now() - t1;
+}
+
+static void times(struct demo *d)
+{
+	double map[RUNS], unmap[RUNS];
+	int i;
+
+	/* A fresh mmap each: the first touch fills the CPU's page tables. */
+	for (i = 0; i < RUNS; i++) {
+		map_bar(d);
+		time_once(d, &map[i], &unmap[i]);
+		unmap_bar(d);
+	}
+	median("us-map-first", map);
+	median("us-unmap-first", unmap);
+
+	map_bar(d);
+	time_once(d, &map[0], &unmap[0]);
+	for (i = 0; i < RUNS; i++)
+		time_once(d, &map[i], &unmap[i]);
+	median("us-map-again", map);
+	median("us-unmap-again", unmap);
+	unmap_bar(d);
+}
+
+int main(void)
+{
+	struct demo d = { .witness = { .dev = &d.target, .region = BAR } };
+
+	check(fault_open(&d.faults), "fault records");
+	check(vfio_container_open(&d.container, VFIO_TYPE1v2_IOMMU),
+	      "container");
+	check(edu_open(&d.initiator, &d.container, INITIATOR, BOUNCE_IOVA),
+	      INITIATOR);
+	check(vfio_device_open(&d.target, &d.container, TARGET), TARGET);
+	check(vfio_decoding(&d.target, true), "memory on");
+	prove_faults_are_seen(&d);
+
+	times(&d);
+
+	map_bar(&d);
+	check(vfio_dma_map(&d.container, d.map, IOVA, SIZE, VFIO_DMA_RW),
+	      "map");
+	result("mapped", write_and_look(&d, LOW));
+	step_off(&d);
+	step_reset(&d);
+	step_half(&d);
+	step_released(&d);
+
+	edu_close(&d.initiator);
+	vfio_container_close(&d.container);
+	fault_close(&d.faults);
+	result("done", "yes");
+	return 0;
+}

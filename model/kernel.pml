@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the kernel gives to mirror.pml: locks, an mm and its users, the mmu
+ * interval notifier, and vfio-pci's faults and zaps.
+ *
+ * User memory is two pieces, each a VMA of the same device's memory: a range
+ * is a mask of 1 (piece 0) and 2 (piece 1). A VMA is its generation: 0 none, 1
+ * the first at this place, 2 the one that was put there later.
+ */
+mtype = { CLEAR, UNMAP, RELEASE };	/* events */
+#define LO	1
+#define ALL	3
+
+/* --- Locks. A waiting writer of mmap_lock keeps new readers out. ---------- */
+
+bool c_lock, mirror_lock, vma_lock;
+bool memory_write;	/* memory_lock; its readers are over in one step */
+byte mmap_readers;
+bool mmap_writer, mmap_wanted;
+
+inline lock(l)	 { atomic { !l -> l = true } }
+inline unlock(l) { l = false }
+
+inline mmap_read_lock()   { atomic { !mmap_writer && !mmap_wanted -> mmap_readers++ } }
+inline mmap_read_unlock() { mmap_readers-- }
+inline mmap_write_lock()
+{
+	mmap_wanted = true;
+	atomic { !mmap_writer && mmap_readers == 0 -> mmap_writer = true; mmap_wanted = false }
+}
+inline mmap_write_unlock() { mmap_writer = false }
+inline mmap_downgrade()	   { mmap_writer = false; mmap_readers++ }
+
+/* --- The mm ---------------------------------------------------------------- */
+
+byte vma[2] = 1;	/* what vma_lookup() finds */
+byte cpu[2] = 1;	/* what the CPU can reach, be it by a fault: till the zap */
+bool pte[2];		/* is an entry of it in the page tables? */
+bool tracked[2];	/* in vfio-pci's vma_list (ZAP_LIST), else unused */
+byte rounds;		/* of one zap: see fault() */
+bool mem = true;	/* the device answers: decoding on, no reset, D0 */
+
+byte mm_users = 1;	/* the process's threads, all together, hold one */
+byte threads;		/* that have something to do before they can exit */
+bool mm_dying;		/* the last user is gone: mm_end() goes to work */
+bool mm_dead;		/* and has done it */
+bool foreign;		/* somebody else than tether holds mm_users */
+bool exited;		/* waitpid() has returned */
+
+/* --- mmu_interval_notifier; steps under its spinlock are one d_step -------- */
+
+byte subs_seq = 2;	/* subscriptions->invalidate_seq */
+byte subs_active;	/* active_invalidate_ranges */
+bool others;		/* somebody else's subscription is hit by everything */
+byte sub_seq;		/* interval_sub->invalidate_seq */
+bool in_tree, deferred;	/* deferred: to be inserted if not in_tree, else removed */
+byte inserted, removed;	/* how often */
+
+inline mmu_interval_notifier_insert()
+{
+	d_step {
+		assert(mm_users > 0);
+		if
+		:: subs_active > 0 && (subs_seq & 1) -> deferred = true
+		:: subs_active > 0 && !(subs_seq & 1) -> subs_seq++; in_tree = true
+		:: else -> in_tree = true
+		fi;
+		sub_seq = (subs_active > 0 -> subs_seq : subs_seq - 1);
+		inserted++
+	}
+}
+
+inline mmu_interval_notifier_remove(seq)
+{
+	d_step {
+		assert(inserted == removed + 1);
+		seq = 0;
+		if
+		:: (subs_seq & 1) && !in_tree -> deferred = false
+		:: (subs_seq & 1) && in_tree -> deferred = true; seq = subs_seq
+		:: else -> assert(in_tree); in_tree = false
+		fi
+	}
+	atomic { seq == 0 || subs_seq != seq -> seq = 0; removed++ }
+}
+
+inline mmu_interval_read_begin(seq)
+{
+	d_step { seq = sub_seq; waits = (sub_seq == subs_seq) }
+	atomic { !waits || subs_seq != seq -> waits = false }
+}
+
+/* One section of one event: everything up to the last callback's return ... */
+inline invalidate_range_start(range, event)
+{
+	d_step {
+		subs_active++;
+		hit = in_tree;
+		subs_seq = (hit || others -> subs_seq | 1 : subs_seq);
+		cur = subs_seq
+	}
+	if
+	:: hit -> mirror_invalidate(range, event, cur)
+	:: else
+	fi
+}
+
+/* ... and what the caller came for is done in between. */
+inline invalidate_range_end()
+{
+	d_step {
+		subs_active--;
+		if
+		:: subs_active == 0 && (subs_seq & 1) ->
+			subs_seq++;
+			in_tree = (deferred -> !in_tree : in_tree);
+			deferred = false
+		:: else
+		fi;
+		hit = false;
+		cur = 0
+	}
+}
+
+/* mmput(); if it was the last, mm_end() does the rest */
+inline drop_user() { mm_users--; mm_dying = (mm_users == 0) }
+
+/* --- vfio-pci ------------------------------------------------------------- */
+
+/*
+ * vfio_pci_mmap_fault(), mmap_lock held. ok: an entry is there now. A zap by the
+ * list starts again if somebody faults meanwhile; lest that go on for ever, in
+ * which there is nothing new to see, a fault may then be out of memory.
+ */
+#define ROUNDS	2
+inline fault(p, ok)
+{
+#ifdef ZAP_LIST
+	lock(vma_lock);
+#endif
+	atomic {
+		!memory_write;
+		ok = (mem && rounds < ROUNDS);
+		pte[p] = ok;
+#ifdef ZAP_LIST
+		tracked[p] = ok;
+#endif
+	}
+#ifdef ZAP_LIST
+	unlock(vma_lock);
+#endif
+}
+
+inline clear_ptes(range)
+{
+	d_step {
+		pte[0] = (range & 1 -> false : pte[0]);
+		pte[1] = (range & 2 -> false : pte[1])
+	}
+}
+
+/* munmap(), mmap_lock held to write; drops it */
+inline munmap_locked(range)
+{
+	d_step {
+		vma[0] = 0;
+		vma[1] = ((range) == ALL -> 0 : vma[1]);
+		mmap_downgrade()
+	}
+	invalidate_range_start(range, UNMAP);
+	d_step {
+		cpu[0] = 0;
+		cpu[1] = ((range) == ALL -> 0 : cpu[1]);
+		pte[0] = false;
+		pte[1] = ((range) == ALL -> false : pte[1])
+	}
+	invalidate_range_end();
+#ifdef ZAP_LIST
+	lock(vma_lock);			/* vfio_pci_mmap_close() */
+	d_step {
+		tracked[0] = false;
+		tracked[1] = ((range) == ALL -> false : tracked[1])
+	}
+	unlock(vma_lock);
+#endif
+	mmap_read_unlock()
+}
+
+#ifdef ZAP_LIST
+/*
+ * Up to 6.10: under vma_lock, find an mm in the list; without it, take the mm's
+ * mmap_lock, then vma_lock again, and zap what the list has of that mm.
+ */
+inline zap_and_down_write(range)
+{
+	do
+	:: lock(vma_lock);
+	   if
+	   :: !tracked[0] && !tracked[1] ->
+		break
+	   :: (tracked[0] || tracked[1]) && mm_users == 0 ->
+		/* it believes that exit_mmap() has been there */
+		d_step { tracked[0] = false; tracked[1] = false };
+		break
+	   :: (tracked[0] || tracked[1]) && mm_users > 0 ->
+		d_step { mm_users++; foreign = true; }
+		unlock(vma_lock)
+	   fi;
+	   mmap_read_lock();
+	   lock(vma_lock);
+	   d_step {
+		range = tracked[0] + 2 * tracked[1];
+		tracked[0] = false;
+		tracked[1] = false
+	   };
+	   if
+	   :: range ->
+		invalidate_range_start(range, CLEAR);
+		clear_ptes(range);
+		invalidate_range_end();
+		d_step { range = 0; rounds++ }
+	   :: else
+	   fi;
+	   unlock(vma_lock);
+	   mmap_read_unlock();
+	   d_step { drop_user() };
+	   atomic { !mm_dying || mm_dead -> foreign = false }
+	od;
+	lock(memory_write);
+	d_step { unlock(vma_lock); rounds = 0 }
+}
+#else
+/* Later: unmap_mapping_range() finds all VMAs of the device, of any mm. */
+inline zap_and_down_write(range)
+{
+	lock(memory_write);
+	range = (cpu[0] != 0) + 2 * (cpu[1] != 0);
+	if
+	:: range ->
+		invalidate_range_start(range, CLEAR);
+		clear_ptes(range);
+		invalidate_range_end();
+		range = 0
+	:: else
+	fi
+}
+#endif

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who does what to one container, and what must hold meanwhile. What of it is
+ * there the flags say, which run lists by scenario:
+ *
+ *	ZAPS=n		device memory goes off and comes back n times
+ *	ZAP_LIST	as vfio-pci did it up to Linux 6.10, not as later
+ *	UNMAP_IOCTL	the mapping is unmapped, by whoever has the container
+ *	MUNMAP		the first piece is unmapped, another VMA put there
+ *	MUNMAP_ALL	both pieces are, in one call
+ *	EXIT		the process exits
+ *	ATTACH		a second domain comes; then the domains go, in any order
+ *	FAILURES	memory runs out, and fatal signals come
+ *	SIBLING		the container has another mirror of the mm, always live
+ *	OTHERS		the mm has other subscriptions, that every event hits
+ */
+#ifndef ZAPS
+#define ZAPS	0
+#endif
+#ifndef RESTORE_TRIES
+#define RESTORE_TRIES	2
+#endif
+
+/* A violation prints the name. They are all false. */
+#define must(cond, name)	assert((cond) || name)
+bool dma_reaches_only_what_the_cpu_does;
+bool nothing_live_after_unmap;
+bool nothing_live_after_exit;
+bool nothing_live_without_mirror;
+bool notifier_removed_once;
+bool no_use_of_a_freed_domain;
+bool no_use_of_a_freed_mirror;
+bool no_callback_after_free;
+bool no_restore_of_another_vma;
+bool listed_domains_have_the_extents;
+bool no_revocation_while_regrouping;
+
+#include "kernel.pml"
+#include "mirror.pml"
+
+bool sibling;		/* SIBLING's is live */
+bool unmapped;		/* VFIO_IOMMU_UNMAP_DMA has returned */
+byte busy;		/* processes that still interfere, but for the restore */
+
+/* --- Who ------------------------------------------------------------------- */
+
+/* VFIO_IOMMU_MAP_DMA by a thread of the process */
+proctype map()
+{
+	bool restoring, waits, ok, no_room, held;
+	byte seq, tries, ex[2];
+	mtype ret = OK;
+
+	lock(c_lock);
+	if
+	:: listed[0] || listed[1] -> mirror_map()
+	:: else
+	fi;
+	unlock(c_lock);
+#ifdef SIBLING
+	sibling = true;
+#endif
+	d_step { threads--; busy-- }
+}
+
+/* VFIO_IOMMU_UNMAP_DMA; the descriptor may be another process's too */
+proctype unmap()
+{
+	byte seq;
+
+	lock(c_lock);
+	if
+	:: mapped -> mapped = false; mirror_unmap(); unmapped = true
+	:: else
+	fi;
+	unlock(c_lock);
+	busy--
+}
+
+/* restore_work(), for as long as anything is in container->revoked */
+proctype restore()
+{
+	bool restoring = true, waits, ok, no_room, held;
+	byte seq, tries, ex[2];
+	mtype ret = OK;
+
+end:	do
+	:: awaits ->
+#ifndef MUTANT_restore_unlocked
+		lock(c_lock);
+#endif
+		atomic { !mirror_lock -> ok = awaits }	/* next_due() */
+		if
+		:: ok -> ok = false; establish()
+		:: else
+		fi;
+#ifndef MUTANT_restore_unlocked
+		unlock(c_lock)
+#endif
+	od
+}
+
+/* The user writes the device's command register, or resets it. */
+proctype zapper()
+{
+	bool hit, finish;
+	byte cur, range, n;
+
+	do
+	:: n < ZAPS ->
+		zap_and_down_write(range);
+		mem = false;
+		if
+		:: unlock(memory_write); lock(memory_write)
+		:: skip		/* a reset keeps it */
+		fi;
+		mem = true;
+		unlock(memory_write);
+		n++
+	:: else -> break
+	od;
+	busy--
+}
+
+#ifdef MUNMAP_ALL
+#define CUT	ALL
+#else
+#define CUT	LO
+#endif
+
+/* munmap() of the first piece, or of both; mmap() to the same place; munmap() of that */
+proctype munmapper()
+{
+	bool hit, finish;
+	byte cur;
+
+	mmap_write_lock();
+	if
+	:: invalidate_range_start(LO, CLEAR);	/* split: vfio_pci_mmap_open() */
+	   clear_ptes(LO);
+	   invalidate_range_end()
+	:: skip
+	fi;
+	munmap_locked(CUT);
+
+	mmap_write_lock();
+	d_step { vma[0] = 2; cpu[0] = 2 };
+	mmap_write_unlock();
+
+	if
+	:: mmap_write_lock(); munmap_locked(LO)
+	:: skip
+	fi;
+	d_step { threads--; busy-- }
+}
+
+/* The process's last thread; mmput() */
+proctype exit()
+{
+	threads == 0;
+	d_step { drop_user() }
+	!mm_dying || mm_dead;
+	exited = true;
+	busy--
+}
+
+/* __mmput(), by whoever dropped the last user, or mmput_async()'s work */
+proctype mm_end()
+{
+	bool hit, finish;
+	byte cur;
+
+end:	mm_dying;
+	invalidate_range_start(ALL, RELEASE);
+	sibling = false;
+	invalidate_range_end();
+	mmap_read_lock();
+	invalidate_range_start(ALL, UNMAP);
+	d_step { cpu[0] = 0; cpu[1] = 0; pte[0] = false; pte[1] = false };
+	invalidate_range_end();
+	mmap_read_unlock();
+	lock(vma_lock);
+	d_step { vma[0] = 0; vma[1] = 0; tracked[0] = false; tracked[1] = false };
+	unlock(vma_lock);
+	mm_dead = true
+}
+
+#ifdef MUTANT_flush_late
+proctype late_flush()
+{
+end:	do
+	:: atomic { !mirror_lock && (iotlb[0] || iotlb[1] || iotlb[2] || iotlb[3]) ->
+		domains_flush() }
+	od
+}
+#endif
+
+inline detach(d)
+{
+	set_regrouping(true);
+	group_moves = true;
+	d_step { attached[d] = false; group_moves = false }
+	set_regrouping(false);
+	if
+	:: mapped && !listed[1 - d] -> mapped = false; mirror_unmap()
+	:: else
+	fi;
+#ifdef MUTANT_free_first
+	freed[d] = true;
+	unlist(d)
+#else
+	unlist(d);
+	freed[d] = true
+#endif
+}
+
+/*
+ * domain_attach_group() of a group that shares domain 0; of one that does not;
+ * domain_detach_group() of one or of both
+ */
+proctype attacher()
+{
+	bool hit, finish;
+	byte seq, n, cur;
+
+	lock(c_lock);
+	set_regrouping(true);
+	group_moves = true;
+	if
+	:: !(pieces & LO) ->
+		/* it allocates, and reclaims what is there instead */
+		invalidate_range_start(LO, CLEAR);
+		invalidate_range_end()
+	:: skip
+	fi;
+	group_moves = false;
+	set_regrouping(false);
+	attached[1] = true;
+	mirror_join(1);
+	unlock(c_lock);
+	do
+	:: n < 2 ->
+		lock(c_lock);
+		if
+		:: listed[0] -> detach(0)
+		:: listed[1] -> detach(1)
+		fi;
+		unlock(c_lock);
+		n++
+	:: break
+	od;
+	busy--
+}
+
+init
+{
+	d_step {
+		attached[0] = true;
+		listed[0] = true
+	};
+#ifdef OTHERS
+	others = true;
+#endif
+	atomic {
+		run map(); run restore(); busy++; threads++;
+#ifdef MUTANT_flush_late
+		run late_flush();
+#endif
+#ifdef UNMAP_IOCTL
+		run unmap(); busy++;
+#endif
+#if ZAPS
+		run zapper(); busy++;
+#endif
+#ifdef MUNMAP
+		run munmapper(); busy++; threads++;
+#endif
+#ifdef EXIT
+		run exit(); run mm_end(); busy++;
+#endif
+#ifdef ATTACH
+		run attacher(); busy++;
+#endif
+		skip
+	}
+}
+
+/* --- What must hold -------------------------------------------------------- */
+
+#define REACHES(d, p)	(attached[d] && (ENTRY(d, p) || IOTLB(d, p)))
+#define REACHES_ANY	(REACHES(0, 0) || REACHES(0, 1) || REACHES(1, 0) || REACHES(1, 1))
+
+/*
+ * Up to 6.10 vfio-pci does not zap an mm without users: it switches memory off
+ * that the page tables of a process on its way to RELEASE still map, and nobody
+ * is told. Nothing but the kernel can mend that; -DDYING shows it.
+ */
+#if defined(ZAP_LIST) && !defined(DYING)
+#define IS_ON		(mem || (mm_dying && !mm_dead))
+#else
+#define IS_ON		mem
+#endif
+#define WRONG(e, c)	(e && e != c)
+#define STALE(d, p)	(REACHES(d, p) && (!IS_ON || WRONG(ENTRY(d, p), cpu[p]) || \
+					  WRONG(IOTLB(d, p), cpu[p])))
+
+#ifndef LIVENESS
+active proctype monitor()
+{
+end:	if
+	:: atomic { STALE(0, 0) || STALE(0, 1) || STALE(1, 0) || STALE(1, 1) ->
+		must(false, dma_reaches_only_what_the_cpu_does) }
+	:: atomic { unmapped && REACHES_ANY ->
+		must(false, nothing_live_after_unmap) }
+	:: atomic { exited && !foreign && (REACHES_ANY || sibling) ->
+		must(false, nothing_live_after_exit) }
+	:: atomic { inserted != removed + allocated && !c_lock ->
+		must(false, notifier_removed_once) }
+	fi
+}
+
+#else
+/* Nobody interferes any more: all that is left of the mirror comes back. */
+#define BACK(p)		((extents[p] != 0) == ((pieces >> p) & 1))
+ltl what_is_there_comes_back { [] (busy == 0 -> <> (!allocated || (BACK(0) && BACK(1)))) }
+#endif
