@@ -15,6 +15,7 @@
 #include <linux/kthread.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -287,7 +288,7 @@ static bool put_pin(struct container *c, u64 iova)
  * @pages: the pages
  *
  * Return: @npages; or with none pinned: -EACCES for a type1 (not v2)
- * container, -EBUSY while user addresses are being updated, -EINVAL if there
+ * container, -EOVERFLOW if the IOVAs wrap, -EBUSY while user addresses are being updated, -EINVAL if there
  * is no device that could be told of an unmap, or no mapping, or no pages
  * behind it, -EPERM if it does not permit @prot, -ENODEV if its process is
  * gone, -ENOMEM, -EFAULT.
@@ -296,9 +297,12 @@ int emulated_pin(struct container *c, u64 iova, int npages, int prot,
 		 struct page **pages)
 {
 	int i = 0, ret;
+	u64 last;
 
 	if (!c->v2)
 		return -EACCES;
+	if (check_add_overflow(iova, ((u64)npages << PAGE_SHIFT) - 1, &last))
+		return -EOVERFLOW;
 
 	mutex_lock(&c->lock);
 	if (WARN_ON_ONCE(c->nr_stale)) {

@@ -170,6 +170,9 @@ static void emulated_pin_checks_the_mapping(void **state)
 	assert_int_equal(pin(&emu, 0, 1), -EINVAL);
 	assert_int_equal(pin(&emu, 0, 3), -EINVAL);
 	assert_int_equal(pin(&emu, 7, 1), -EINVAL);
+	if (on_tether() || !kernel_before(7, 0))
+		assert_int_equal(emu_pin(&emu, -PAGE, 2, EMU_PROT_READ),
+				 -EOVERFLOW);
 	/* All or nothing, with a hole or a lack of permission at the end. */
 	assert_int_equal(emu_pin(&emu, IOVA + 6 * PAGE, 2, EMU_PROT_WRITE),
 			 -EINVAL);

@@ -8,6 +8,7 @@
 #include <linux/vfio.h>
 #include <string.h>
 
+#include "emu.h"
 #include "intended.h"
 
 static bool same_but_ret(const struct result *a, const struct result *b)
@@ -30,6 +31,8 @@ static bool overflow(const struct op *op, const struct result *intree,
 
 	if (op->kind == OP_MAP)
 		wrap |= wraps(op->vaddr, op->size);
+	else if (op->kind == OP_EMU && op->number == EMU_PIN)
+		wrap = wraps(op->iova, op->flags * PAGE);
 	else if (op->kind != OP_UNMAP && op->kind != OP_DIRTY)
 		return false;
 	return wrap && intree->ret == -EINVAL && other->ret == -EOVERFLOW &&
@@ -165,7 +168,8 @@ static bool out_of_aperture(const struct op *op, const struct result *intree,
 			    const struct result *other)
 {
 	return attaches(op) && other->ret == -EINVAL &&
-	       (intree->ret == -EFAULT || intree->ret == -ENOMEM) &&
+	       (intree->ret == -EFAULT || intree->ret == -ENOMEM ||
+		intree->ret == -ERANGE) &&
 	       same_but_ret(intree, other);
 }
 
