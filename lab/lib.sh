@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# What every lab script agrees on: where things lie, which kernel is meant, and
-# how to run something in the chroot that newer kernels are built in. Sourced, never run.
+# What every lab script agrees on: where things lie, which kernel is meant, and how to
+# run something in the chroot that newer kernels are built in, or ask for arm64's
+# packages. Sourced, never run.
 
 # shellcheck disable=SC2034 # used by the scripts that source this
 top=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 build=$top/build
 cache=$build/cache
 trixie=$cache/trixie
+arm64=$cache/arm64
 
 die()
 {
@@ -27,13 +29,42 @@ own_kver()
 	sed -n 's/.*linux-headers-\([0-9][^ ,(]*\).*/\1/p' <<<"$depends"
 }
 
-# exact_kver [NAME]: the version that a name like 6.12 is short for, or trixie, or
-# backports (trixie's); without one $KVER's, else this machine's own.
+# arm64_kver [NAME]: this release's newest arm64 kernel of that name, 6.12, or else the
+# one that is meant there when nobody names one.
+arm64_kver()
+{
+	local package kver
+
+	"$top/lab/arm64"
+	for package in linux-headers-arm64 ${1:+"linux-headers-$1-arm64"}; do
+		kver=$(in_arm64 apt-cache show --no-all-versions "$package" 2>/dev/null |
+			sed -n 's/^Depends:.*linux-headers-\([0-9][^ ,(]*\).*/\1/p') || continue
+		[[ -z ${1:-} || $kver == "$1".* ]] || continue
+		echo "$kver"
+		return
+	done
+	die "no kernel ${1:-} for arm64"
+}
+
+# exact_kver [NAME [IOMMU]]: the version that a name like 6.12 is short for, or trixie, or
+# backports (trixie's); without one $KVER's, else this machine's own. 6.1-arm64 is an arm64
+# kernel, and so is 6.1 with an IOMMU that only Arm has.
 exact_kver()
 {
 	local name=${1:-${KVER:-}} own kver
 
+	if [ "${2:-${IOMMU:-}}" = smmu ] && [[ $name != *-* ]]; then
+		name=${name:+$name-}arm64
+	fi
 	case $name in
+	arm64)
+		arm64_kver
+		return
+		;;
+	[0-9].[0-9]-arm64 | [0-9].[0-9][0-9]-arm64)
+		arm64_kver "${name%-arm64}"
+		return
+		;;
 	trixie | backports)
 		"$top/lab/trixie"
 		sed -n "$([ "$name" = trixie ] && echo 1 || echo 2)p" "$trixie.kernels"
@@ -62,6 +93,35 @@ exact_kver()
 from_trixie()
 {
 	[[ $1 == *+deb13-* ]] && [ ! -e "/lib/modules/$1/build/Makefile" ]
+}
+
+# Is this kernel's everything cross-built? Not on an arm64 machine.
+from_arm64()
+{
+	[[ $1 == *-arm64 ]] && [ ! -e "/lib/modules/$1/build/Makefile" ]
+}
+
+# in_arm64 COMMAND [ARG...]: an apt command that knows the packages of arm64, and nothing
+# of what is installed here. Its index is its own, so that this machine's stays as it is.
+in_arm64()
+{
+	local apt=$arm64/apt conf
+
+	mkdir -p "$apt"/{lists,archives}/partial
+	[ -e "$apt/status" ] || : >"$apt/status"
+	# Written every time: the tree may have been moved.
+	conf=$(mktemp "$apt/conf.XXXXXX")
+	cat >"$conf" <<-EOF
+		APT::Architecture "arm64";
+		APT::Architectures { "arm64"; };
+		APT::Sandbox::User "root";
+		Acquire::Languages "none";
+		Dir::State::Lists "$apt/lists";
+		Dir::State::Status "$apt/status";
+		Dir::Cache "$apt";
+	EOF
+	mv "$conf" "$apt/conf"
+	env APT_CONFIG="$apt/conf" "$@"
 }
 
 # in_trixie COMMAND [ARG...]: in the chroot, with this tree where it is outside.
