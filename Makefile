@@ -5,7 +5,7 @@
 KVER ?=
 export KVER
 # Known only after "deps" on a fresh machine, so asked for late, and once.
-kver = $(eval kver := $$(shell lab/kver $(KVER)))$(kver)
+kver = $(eval kver := $$(shell lab/kver '$(KVER)' $(IOMMU)))$(kver)
 ko = build/module/$(kver)/$(if $(STRICT_ONLY),strict-only/)vfio_iommu_type1.ko
 installed = /lib/modules/$(kver)/updates/vfio_iommu_type1.ko
 step = @lab/step
@@ -52,7 +52,8 @@ modules: deps fetch
 	$(step) module-faults.log 'fault reporter for $(kver)' lab/build-module $(kver) faults
 
 tests: deps
-	$(step) tests.log 'test programs' $(MAKE) -C tests
+	@lab/arm64 $(kver)
+	$(step) tests.log 'test programs' $(MAKE) -C tests $(if $(filter %-arm64,$(kver)),ARCH=arm64)
 
 fetch: deps
 	@lab/fetch $(kver)
