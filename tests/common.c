@@ -31,6 +31,14 @@ bool kernel_before(unsigned int major, unsigned int minor)
 	return its_major < major || (its_major == major && its_minor < minor);
 }
 
+bool on_arm(void)
+{
+	struct utsname name;
+
+	assert_int_equal(uname(&name), 0);
+	return !strcmp(name.machine, "aarch64");
+}
+
 void lacks(const char *what)
 {
 	printf("# LACKS: %s\n", what);

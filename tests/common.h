@@ -69,6 +69,7 @@ int main(int argc, char **argv) \
 bool on_tether(void);
 /* Is the kernel older than this? For what in-tree does otherwise since. */
 bool kernel_before(unsigned int major, unsigned int minor);
+bool on_arm(void);
 
 /* Ends a test that this machine has no means for. It says what is missing. */
 void lacks(const char *what);

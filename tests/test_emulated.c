@@ -442,15 +442,19 @@ static uint64_t last_iova(void)
 static void late_group_is_refused_where_its_reserved_range_is_mapped(void **state)
 {
 	long pinned = proc_pages_pinned(), locked = locked_pages();
+	uint64_t first, last;
 
 	(void)state;
-	expect_late_group_refused(0xfee00000, EINVAL);
-	expect_late_group_refused(0xfeeff000, EINVAL);
+	ok(vfio_device_bind(EDU_B));
+	ok(vfio_msi_window(EDU_B, &first, &last));
+	expect_late_group_refused(first, EINVAL);
+	expect_late_group_refused(last + 1 - PAGE, EINVAL);
 	/*
 	 * ... and outside of what its IOMMU can address. In-tree leaves that to
-	 * the IOMMU's driver if the container has not had an IOMMU before.
+	 * the IOMMU's driver if the container has not had an IOMMU before;
+	 * Arm's says so with a warning, which would not leave the log clean.
 	 */
-	if (last_iova() < 1ULL << 60)
+	if (last_iova() < 1ULL << 60 && (on_tether() || !on_arm()))
 		expect_late_group_refused(1ULL << 60,
 					  on_tether() ? EINVAL : 0);
 	assert_int_equal(proc_pages_pinned(), pinned);

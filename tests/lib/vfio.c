@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,6 +142,25 @@ uint64_t vfio_last_iova(struct vfio_container *c)
 		last = cap->iova_ranges[cap->nr_iovas - 1].end;
 	free(info);
 	return last;
+}
+
+int vfio_msi_window(const char *bdf, uint64_t *first, uint64_t *last)
+{
+	char path[128], line[128], type[16];
+	int ret = -ENOENT;
+	FILE *file;
+
+	snprintf(path, sizeof(path),
+		 "/sys/bus/pci/devices/%s/iommu_group/reserved_regions", bdf);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (ret && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%" SCNx64 " %" SCNx64 " %15s", first, last,
+			   type) == 3 && !strcmp(type, "msi"))
+			ret = 0;
+	fclose(file);
+	return ret;
 }
 
 static void sysfs_path(char *path, size_t size, const char *bdf,
@@ -286,6 +306,26 @@ void vfio_device_close(struct vfio_device *d)
 		d->container->groups--;
 	close(d->group);
 	d->group = -1;
+}
+
+int vfio_msix_enable(struct vfio_device *d, unsigned int vector, int eventfd)
+{
+	struct {
+		struct vfio_irq_set set;
+		int32_t eventfd;
+	} arg = {
+		.set = {
+			.argsz = sizeof(arg),
+			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
+				 VFIO_IRQ_SET_ACTION_TRIGGER,
+			.index = VFIO_PCI_MSIX_IRQ_INDEX,
+			.start = vector,
+			.count = 1,
+		},
+		.eventfd = eventfd,
+	};
+
+	return sys_ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &arg);
 }
 
 int vfio_region_info(struct vfio_device *d, unsigned int region,

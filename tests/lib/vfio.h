@@ -49,6 +49,8 @@ const void *vfio_iommu_cap(const struct vfio_iommu_type1_info *info,
 			   uint16_t id);
 /* The highest IOVA that may be mapped, 0 if that is not known. */
 uint64_t vfio_last_iova(struct vfio_container *c);
+/* The IOVAs by which a device signals interrupts: nobody may map them. */
+int vfio_msi_window(const char *bdf, uint64_t *first, uint64_t *last);
 
 /* Groups: what vfio_device_open() is made of. */
 int vfio_group_open(const char *bdf);	/* fd or -errno */
@@ -65,6 +67,9 @@ int vfio_device_open(struct vfio_device *d, struct vfio_container *c,
 		     const char *bdf);
 /* Close the device, take its group out of the container. mmaps stay. */
 void vfio_device_close(struct vfio_device *d);
+
+/* Have an MSI-X vector signalled to an eventfd. */
+int vfio_msix_enable(struct vfio_device *d, unsigned int vector, int eventfd);
 
 int vfio_region_info(struct vfio_device *d, unsigned int region,
 		     struct vfio_region_info *info);
