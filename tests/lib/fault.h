@@ -38,6 +38,7 @@ struct fault_log {
 	bool pending;
 	uint64_t word[4];
 	unsigned int words;
+	const volatile uint8_t *registers;
 };
 
 /* Does this machine's IOMMU record faults at all? */

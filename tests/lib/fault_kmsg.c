@@ -15,6 +15,7 @@
 
 #include "fault_source.h"
 #include "proc.h"
+#include "smmu.h"
 
 #define MODULE	"/modules/faults.ko"
 #define BUDGET	"/sys/module/faults/parameters/budget"
@@ -76,6 +77,34 @@ const struct fault_source fault_virtio = {
 	.more = kmsg_more,
 };
 
+/*
+ * An event takes five lines here, and a serial console. The SMMU says when the
+ * driver has taken the last of a thousand, which it soon has if it need not
+ * log them.
+ */
+static void smmu_more(struct fault_log *f)
+{
+	int i;
+
+	if (proc_write_file(BUDGET, "0"))
+		return;
+	for (i = 0; i < 1000 && smmu_events_pending(f->registers); i++)
+		usleep(SETTLE_US);
+	proc_write_file(BUDGET, RECORDS);
+}
+
+static int smmu_open_log(struct fault_log *f)
+{
+	f->registers = smmu_map(SMMU_PAGE_1);
+	return f->registers ? kmsg_open(f) : -errno;
+}
+
+static void smmu_close_log(struct fault_log *f)
+{
+	smmu_unmap(f->registers);
+	f->registers = NULL;
+}
+
 #define EVENT_WORDS	4
 #define EVENT_SOURCE(word)	((word)[0] >> 32)
 #define EVENT_READ(word)	((word)[1] >> 35 & 1)
@@ -106,7 +135,8 @@ static bool smmu_take(struct fault_log *f, char *line, struct fault *fault)
 }
 
 const struct fault_source fault_smmu = {
-	.open = kmsg_open,
+	.open = smmu_open_log,
+	.close = smmu_close_log,
 	.take = smmu_take,
-	.more = kmsg_more,
+	.more = smmu_more,
 };

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What an SMMUv3 does with a device's access, by its own tables: the walk that
+ * the hardware makes, from its registers to the page-table entry. Needs a
+ * kernel that lets root read them (iomem=relaxed, /proc/kcore).
+ */
+#ifndef TETHER_TESTS_SMMU_H
+#define TETHER_TESTS_SMMU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SMMU_DEVICE_MEMORY	0x04	/* nGnRE, as MAIR_ELx encodes it */
+#define SMMU_NORMAL_CACHEABLE	0xff	/* write-back, inner and outer */
+
+struct smmu_entry {
+	uint64_t phys;		/* of the IOVA asked for */
+	uint64_t size;		/* of the page or block */
+	uint8_t memory;		/* type, as MAIR_ELx encodes it */
+	bool writable;
+};
+
+struct smmu_ram;
+
+struct smmu {
+	const volatile uint8_t *regs;
+	int kcore;
+	struct smmu_ram *ram;
+	size_t pieces;
+};
+
+/* A page of its registers, or NULL with errno set: ENODEV if there is none. */
+const volatile uint8_t *smmu_map(unsigned int offset);
+void smmu_unmap(const volatile uint8_t *registers);
+
+#define SMMU_PAGE_0	0
+#define SMMU_PAGE_1	0x10000
+
+/* Has it reported what the driver has not seen yet? Of page 1. */
+bool smmu_events_pending(const volatile uint8_t *registers);
+
+int smmu_open(struct smmu *s);
+void smmu_close(struct smmu *s);
+
+/* 0; -ENOENT if the device's access would be a translation fault. */
+int smmu_lookup(struct smmu *s, const char *bdf, uint64_t iova,
+		struct smmu_entry *entry);
+
+#endif
