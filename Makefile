@@ -74,10 +74,11 @@ demo: deps
 test: deps
 	@tests/matrix $(kver)/vtd/full $(if $(KVER),,trixie/vtd backports/vtd)
 
-# virtio-iommu is not in the x86 kernel of bookworm.
+# virtio-iommu is not in the x86 kernel of bookworm; an SMMU is Arm's, with its kernel.
 matrix: deps
 	@tests/matrix $(foreach i,vtd amd,$(kver)/$i) \
-		$(foreach k,trixie backports,$(foreach i,vtd amd virtio,$k/$i))
+		$(foreach k,trixie backports,$(foreach i,vtd amd virtio,$k/$i)) \
+		6.1/smmu
 
 # SEED and OPS go through the environment or make's command line.
 differential: deps
