@@ -2,12 +2,9 @@
 /*
  * The rig of the device-memory tests: see rig.h.
  */
-#include <fcntl.h>
-#include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "rig.h"
 #include "stall.h"
@@ -130,24 +127,6 @@ void need_fault_records(void)
 {
 	if (!faults_are_recorded())
 		lacks("fault records, which QEMU's IOMMU does not give");
-}
-
-void host_decoding(const char *bdf, bool on)
-{
-	char path[128];
-	uint16_t command;
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &command, 2, PCI_COMMAND), 2);
-	if (on)
-		command |= PCI_COMMAND_MEMORY;
-	else
-		command &= ~PCI_COMMAND_MEMORY;
-	assert_int_equal(pwrite(fd, &command, 2, PCI_COMMAND), 2);
-	close(fd);
 }
 
 void blind_dma(uint64_t iova)

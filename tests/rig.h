@@ -53,12 +53,9 @@ double expect_return(uint64_t iova, uint64_t offset, double start,
 void need_fault_records(void);
 
 /*
- * The host's hand on the target's memory decoding, past VFIO: to see by bytes
- * whether DMA is let out while VFIO has the memory off, somebody must be
- * there to take it.
+ * DMA to memory that VFIO has off: what it did is asked later. To see it by
+ * bytes, somebody must be there to take them: host_decoding() (target.h).
  */
-void host_decoding(const char *bdf, bool on);
-/* DMA to memory that VFIO has off: what it did is asked later. */
 void blind_dma(uint64_t iova);
 /* With the memory on again: what blind_dma() did. */
 void expect_blind_dma_blocked(uint64_t iova, uint64_t offset);

@@ -248,9 +248,9 @@ static void decoding_off_revokes(void **state)
 	expect_landing(IOVA, 0);
 	ok(target_fill(&rig.target, 0, 0, PAGE));
 	ok(vfio_decoding(&rig.device, false));
-	host_decoding(TARGET, true);
+	ok(host_decoding(TARGET, true));
 	blind_dma(IOVA);
-	host_decoding(TARGET, false);
+	ok(host_decoding(TARGET, false));
 	ok(vfio_decoding(&rig.device, true));
 	expect_blind_dma_blocked(IOVA, 0);
 }
@@ -886,11 +886,11 @@ static void late_group_does_not_reach_revoked_memory(void **state)
 	ok(edu_open(&late, &rig.container, EDU_B, IOVA_B));
 	target_pattern(pattern, sizeof(pattern));
 	ok(edu_load(&late, pattern, sizeof(pattern)));
-	host_decoding(TARGET, true);
+	ok(host_decoding(TARGET, true));
 	fault_drain(&rig.faults);
 	ok(edu_store(&late, IOVA, sizeof(pattern)));
 	fault = !fault_wait(&rig.faults, EDU_B, IOVA, true, FAULT_MS);
-	host_decoding(TARGET, false);
+	ok(host_decoding(TARGET, false));
 	ok(vfio_decoding(&rig.device, true));
 	edu_close(&late);
 	if (target_has(&rig.target, 0, pattern, sizeof(pattern)))

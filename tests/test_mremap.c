@@ -65,9 +65,9 @@ static void moved_before_it_is_mapped_is_revoked_all_the_same(void **state)
 	expect_landing(IOVA, 0);
 	ok(target_fill(&rig.target, 0, 0, PAGE));
 	ok(vfio_decoding(&rig.device, false));
-	host_decoding(TARGET, true);
+	ok(host_decoding(TARGET, true));
 	blind_dma(IOVA);
-	host_decoding(TARGET, false);
+	ok(host_decoding(TARGET, false));
 	ok(vfio_decoding(&rig.device, true));
 	expect_blind_dma_blocked(IOVA, 0);
 }

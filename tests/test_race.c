@@ -448,11 +448,11 @@ static void decoding_races(void **state)
 		note_error(mark(PLACE_OFFSET(OWN)));
 		note_error(mark(PLACE_OFFSET(STEADY)));
 		note_error(vfio_decoding(&rig.device, false));
-		host_decoding(TARGET, true);
+		note_error(host_decoding(TARGET, true));
 		go_on();
 		let_it_write();
 		stand_still();
-		host_decoding(TARGET, false);
+		note_error(host_decoding(TARGET, false));
 		note_error(vfio_decoding(&rig.device, true));
 		violations += overwritten(PLACE_OFFSET(OWN)) ||
 			      overwritten(PLACE_OFFSET(STEADY));

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,28 @@ void host_bar_close(struct host_bar *h)
 	if (h->mem && h->mem != MAP_FAILED)
 		munmap(h->mem, h->len);
 	h->mem = NULL;
+}
+
+int host_decoding(const char *bdf, bool on)
+{
+	uint16_t command;
+	char path[128];
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, &command, 2, PCI_COMMAND) != 2)
+		ret = -EIO;
+	if (on)
+		command |= PCI_COMMAND_MEMORY;
+	else
+		command &= ~PCI_COMMAND_MEMORY;
+	if (!ret && pwrite(fd, &command, 2, PCI_COMMAND) != 2)
+		ret = -EIO;
+	close(fd);
+	return ret;
 }
 
 void target_pattern(void *buf, size_t len)

@@ -36,6 +36,9 @@ int host_bar_open(struct host_bar *h, const char *bdf, unsigned int bar,
 		  size_t len);
 void host_bar_close(struct host_bar *h);
 
+/* The host's hand on memory decoding, past VFIO. 0 or -errno. */
+int host_decoding(const char *bdf, bool on);
+
 /* A pattern no memory holds by accident; differs for every call. */
 void target_pattern(void *buf, size_t len);
 

@@ -3,8 +3,8 @@
  * Random numbers whose whole state is ours (splitmix64): the same seed gives
  * the same operations on every machine.
  */
-#ifndef TETHER_DIFFERENTIAL_RANDOM_H
-#define TETHER_DIFFERENTIAL_RANDOM_H
+#ifndef TETHER_TESTS_RANDOM_H
+#define TETHER_TESTS_RANDOM_H
 
 #include <stdbool.h>
 #include <stddef.h>
