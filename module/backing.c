@@ -148,6 +148,17 @@ static bool is_ram(unsigned long pfn)
 	return pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn));
 }
 
+/*
+ * Does an entry have to permit what the VMA does? Not if all it stands in the
+ * way of is that the kernel hears of the first write: after clear_refs those of
+ * a VMA are read-only, and so are new ones. Where a write might be for another
+ * page it has to.
+ */
+static bool entry_decides(const struct vm_area_struct *vma)
+{
+	return !(vma_vfio_device(vma) && vma->vm_flags & VM_SHARED);
+}
+
 static int read_entry(struct vm_area_struct *vma, unsigned long addr,
 		      bool write, struct entry *e)
 {
@@ -159,32 +170,35 @@ static int read_entry(struct vm_area_struct *vma, unsigned long addr,
 		return ret;
 	e->pfn = args.pfn;
 	e->last = addr | ~args.addr_mask;
-	if (write && !args.writable)
+	if (write && !args.writable && entry_decides(vma))
 		ret = -EACCES;
 	follow_pfnmap_end(&args);
 	return ret;
 }
 
 /*
- * Read an entry, faulting it in if need be. -EAGAIN: mmap_lock was dropped
- * and taken again, so @vma may be gone.
+ * Read an entry, faulting it in if need be: twice where the first fault makes
+ * one that does not permit the write. -EAGAIN: mmap_lock was dropped and taken
+ * again, so @vma may be gone.
  */
 static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 		       bool write, struct entry *e)
 {
 	unsigned int flags = FAULT_FLAG_REMOTE | (write ? FAULT_FLAG_WRITE : 0);
+	unsigned int tries = 2;
 	bool unlocked = false;
 	int ret;
 
-	if (!read_entry(vma, addr, write, e))
-		return 0;
-
-	ret = fixup_user_fault(vma->vm_mm, addr, flags, &unlocked);
-	if (ret)
-		return ret;
-	if (unlocked)
-		return -EAGAIN;
-	return read_entry(vma, addr, write, e) ? -EFAULT : 0;
+	while (read_entry(vma, addr, write, e)) {
+		if (!tries--)
+			return -EFAULT;
+		ret = fixup_user_fault(vma->vm_mm, addr, flags, &unlocked);
+		if (ret)
+			return ret;
+		if (unlocked)
+			return -EAGAIN;
+	}
+	return 0;
 }
 
 /*

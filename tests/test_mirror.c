@@ -815,6 +815,31 @@ static void clear_refs_does_not_revoke(void **state)
 	undisturbed_by(disturb_by_clear_refs);
 }
 
+/*
+ * From then on the process' own entries are read-only at first, so that the
+ * kernel hears of its first write. DMA is no concern of that.
+ */
+static void clear_refs_does_not_keep_it_from_being_mapped(void **state)
+{
+	(void)state;
+	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
+	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
+					 PROT_READ | PROT_WRITE, rig.map));
+	disturb_by_clear_refs();
+	ok(vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN, VFIO_DMA_RW));
+	expect_landing(IOVA, 0);
+}
+
+static void clear_refs_does_not_keep_it_from_coming_back(void **state)
+{
+	(void)state;
+	disturb_by_clear_refs();
+	ok(vfio_decoding(&rig.device, false));
+	ok(vfio_decoding(&rig.device, true));
+	expect_return(IOVA, 0, now(), SOON);
+	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
+}
+
 static void disturb_by_other_vmas(void)
 {
 	uint8_t *mem = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE,
@@ -985,6 +1010,8 @@ static const struct CMUnitTest tests[] = {
 
 	MAPPED(fork_does_not_revoke),
 	MAPPED(clear_refs_does_not_revoke),
+	TETHER(clear_refs_does_not_keep_it_from_being_mapped, rig_mapped, heal),
+	MAPPED(clear_refs_does_not_keep_it_from_coming_back),
 	MAPPED(changes_to_other_vmas_do_not_revoke),
 	MAPPED(munmap_of_another_mmap_does_not_revoke),
 
