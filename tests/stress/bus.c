@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The devices that write. nvme goes round all slots, in microseconds each; edu
+ * writes to one at random, 100 ms after it was told to, wherever that is by
+ * then. Neither is told whether anything is mapped there.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "edu.h"
+#include "nvme.h"
+#include "stress.h"
+
+#define WRITES		4	/* to a slot, between marking and looking */
+#define SELDOM		4	/* rounds in which one is written that nobody looks at */
+#define EDU_LEN		MARK
+
+static struct nvme nvme;
+static struct edu edu;
+static pthread_t nvme_thread, edu_thread;
+static pthread_mutex_t quiet = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool stopped;
+static atomic_ullong aims[SLOTS];	/* IOVAs, 0: nowhere */
+static atomic_ulong written[SLOTS];	/* times, since the start */
+static atomic_bool wanted[SLOTS];	/* its owner waits for writes */
+static struct actor nvme_actor = { .name = "nvme" }, edu_actor = { .name = "edu" };
+
+void slot_aim(unsigned int slot, uint64_t offset)
+{
+	aims[slot] = offset == UINT64_MAX ? 0 : IOVA_SLOT(slot) + offset;
+}
+
+/* Writes to what is not mapped cost: each is a fault to handle. */
+static bool nvme_round(void)
+{
+	bool all = stress.rounds % SELDOM == 0;
+	unsigned int i;
+	int ret = 0;
+
+	pthread_mutex_lock(&quiet);
+	for (i = 0; i < SLOTS && !ret; i++) {
+		uint64_t iova = aims[i];
+
+		if (!iova || !(all || wanted[i]))
+			continue;
+		ret = nvme_identify(&nvme, iova);
+		written[i]++;
+	}
+	pthread_mutex_unlock(&quiet);
+	if (ret)
+		broken(&nvme_actor, "the device: %s", strerror(-ret));
+	return !ret;
+}
+
+static void *nvme_main(void *unused)
+{
+	(void)unused;
+	while (!stopped && nvme_round()) {
+		stress.rounds++;
+		usleep(200);
+	}
+	return NULL;
+}
+
+static void *edu_main(void *unused)
+{
+	struct random r = { stress.seed ^ 0xed };
+	int ret = 0;
+
+	(void)unused;
+	while (!stopped && !ret) {
+		/* the first is looked at while it must stand still */
+		uint64_t iova = aims[1 + random_below(&r, SLOTS - 1)];
+
+		if (iova)
+			ret = edu_start_store(&edu, iova, EDU_LEN);
+		usleep(random_below(&r, 20000));
+		if (!ret && iova && edu_wait(&edu) == 0)
+			stress.stores++;
+	}
+	if (ret)
+		broken(&edu_actor, "the device: %s", strerror(-ret));
+	return NULL;
+}
+
+static bool opened(int ret, const char *bdf)
+{
+	if (ret)
+		fprintf(stderr, "stress: %s: %s\n", bdf, strerror(-ret));
+	return !ret;
+}
+
+bool bus_open(void)
+{
+	uint8_t pattern[EDU_LEN];
+
+	memset(pattern, 0xed, sizeof(pattern));
+	return opened(edu_open(&edu, &stress.container, EDU_A, IOVA_A), EDU_A) &&
+	       opened(edu_load(&edu, pattern, sizeof(pattern)), EDU_A) &&
+	       opened(nvme_open(&nvme, &stress.container, NVME, IOVA_NVME), NVME);
+}
+
+void bus_start(void)
+{
+	pthread_create(&nvme_thread, NULL, nvme_main, NULL);
+	pthread_create(&edu_thread, NULL, edu_main, NULL);
+}
+
+/* After the actors: some wait for writes. */
+void bus_stop(void)
+{
+	stopped = true;
+	pthread_join(nvme_thread, NULL);
+	pthread_join(edu_thread, NULL);
+}
+
+void bus_close(void)
+{
+	nvme_close(&nvme);
+	edu_close(&edu);
+}
+
+/* The first may have been under way already. */
+void let_them_write(unsigned int slot)
+{
+	unsigned long until = written[slot] + WRITES;
+
+	wanted[slot] = true;
+	while (written[slot] < until && !stress.stop)
+		usleep(100);
+	wanted[slot] = false;
+}
+
+/* A mutex is not fair, but the writer sleeps between its rounds. */
+void hush(void)
+{
+	pthread_mutex_lock(&quiet);
+}
+
+void unhush(void)
+{
+	pthread_mutex_unlock(&quiet);
+}

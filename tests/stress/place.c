@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An actor that owns a place: a piece of TARGET's memory, an mmap of it, and a
+ * DMA mapping of that in its slot. It takes the memory away in every way there
+ * is, sees to it that nothing lands there then, and that what it still has, or
+ * has again, is reached.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "stall.h"
+#include "stress.h"
+
+#define LEN		(4 * MIB)
+#define HALF		(LEN / 2)
+#define RW		(PROT_READ | PROT_WRITE)
+
+/*
+ * Where nobody else's mmap comes, though there is nothing: what was unmapped
+ * must not be another thread's when it is mapped again. Two for each slot.
+ */
+#define ARENA(slot, n)	((uint8_t *)0x100000000000 + (slot) * (4096 * MIB) + \
+			 (n) * (64 * MIB))
+
+struct place {
+	uint8_t *map;		/* LEN bytes in the arena */
+	unsigned int arena;	/* which */
+	uint64_t bar;		/* what of the BAR it is */
+	uint64_t aim;		/* where in it the devices write */
+};
+
+/* The memory may be off when the witness comes: it waits until it is not. */
+static bool witness(struct actor *a, bool write, uint64_t offset, uint8_t *buf)
+{
+	int ret;
+
+	do {
+		ret = write ? target_write(&stress.target, offset, buf, MARK) :
+			      target_read(&stress.target, offset, buf, MARK);
+	} while (ret == -EIO && !stress.stop);
+	return must(a, ret, -EIO, "the witness");
+}
+
+static bool mark(struct actor *a, uint64_t offset)
+{
+	uint8_t text[MARK];
+
+	memset(text, 0x5a, MARK);
+	return witness(a, true, offset, text);
+}
+
+static bool overwritten(struct actor *a, uint64_t offset)
+{
+	uint8_t text[MARK], there[MARK];
+
+	memset(text, 0x5a, MARK);
+	return witness(a, false, offset, there) && !stress.stop &&
+	       memcmp(text, there, MARK);
+}
+
+/* What was taken away, on or off, must not be written to. */
+static void expect_nothing(struct actor *a, const char *how)
+{
+	struct place *p = a->own;
+
+	doing(a, how);
+	if (!mark(a, p->bar + p->aim))
+		return;
+	let_them_write(a->slot);
+	if (overwritten(a, p->bar + p->aim))
+		hole(a, "DMA landed in device memory that is gone: %s", how);
+	a->checks++;
+}
+
+/* What is there and on must be, in time. Nobody switches it off meanwhile. */
+static void expect_return(struct actor *a, const char *how)
+{
+	struct place *p = a->own;
+	double start, still;
+
+	doing(a, how);
+	target_hold();
+	start = now();
+	if (!mark(a, p->bar + p->aim))
+		goto out;
+	while (!overwritten(a, p->bar + p->aim) && !stress.stop) {
+		still = stalled(start, now());
+		if (now() - start - still > DEADLINE) {
+			broken(a, "not reached %.1f s (and %.1f s of standing still) after: %s",
+			       now() - start - still, still, how);
+			break;
+		}
+		usleep(500);
+	}
+	a->checks++;
+out:
+	target_release();
+}
+
+static bool map_mmap(struct actor *a, uint8_t *at)
+{
+	struct place *p = a->own;
+
+	if (vfio_region_mmap(&stress.device, TARGET_BAR, p->bar, LEN, RW, at))
+		return true;
+	return must(a, -errno, 0, "mmap");
+}
+
+/* As often as it takes: the memory may be off. */
+static bool map_dma(struct actor *a)
+{
+	struct place *p = a->own;
+	int ret;
+
+	do {
+		ret = vfio_dma_map(&stress.container, p->map,
+				   IOVA_SLOT(a->slot), LEN, VFIO_DMA_RW);
+	} while ((ret == -EFAULT || ret == -EINVAL) && !stress.stop);
+	return must(a, ret, stress.stop ? ret : 0, "MAP_DMA") && !ret;
+}
+
+/* It has to say all of it, revoked, gone or there. */
+static void unmap_dma(struct actor *a)
+{
+	uint64_t size = 0;
+	int ret = vfio_dma_unmap(&stress.container, IOVA_SLOT(a->slot), LEN,
+				 &size);
+
+	if (must(a, ret, 0, "UNMAP_DMA") && size != LEN)
+		broken(a, "UNMAP_DMA says %#lx", size);
+}
+
+static void aim(struct actor *a, uint64_t from, uint64_t len)
+{
+	struct place *p = a->own;
+
+	p->aim = from + random_below(&a->random, len / PAGE) * PAGE;
+	slot_aim(a->slot, p->aim);
+}
+
+/*
+ * Stock vfio-pci, up to 6.10, zaps what is in its list of VMAs under a mmap_lock
+ * that munmap() has turned into a reader's, with the VMA still in that list
+ * while its page tables are freed. There the two must not meet.
+ */
+static void give_back(struct actor *a, void *at, size_t len)
+{
+	if (stress.old_kernel)
+		target_hold();
+	if (munmap(at, len))
+		must(a, -errno, 0, "munmap");
+	if (stress.old_kernel)
+		target_release();
+}
+
+static void take_munmap(struct actor *a)
+{
+	struct place *p = a->own;
+
+	give_back(a, p->map, LEN);
+	expect_nothing(a, "munmap");
+}
+
+/* The half that stays comes back. */
+static void take_half(struct actor *a)
+{
+	struct place *p = a->own;
+
+	give_back(a, p->map, HALF);
+	if (random_percent(&a->random, 50)) {
+		aim(a, 0, HALF);
+		expect_nothing(a, "munmap of this half");
+	} else {
+		aim(a, HALF, HALF);
+		expect_return(a, "munmap of the other half");
+	}
+}
+
+/* Single pages, here and there. */
+static void take_pieces(struct actor *a)
+{
+	struct place *p = a->own;
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		aim(a, 0, LEN);
+		give_back(a, p->map + p->aim, PAGE);
+	}
+	expect_nothing(a, "munmap of a page");
+}
+
+static void take_by_mmap(struct actor *a)
+{
+	struct place *p = a->own;
+
+	if (random_percent(&a->random, 50)) {
+		map_mmap(a, p->map);
+		expect_nothing(a, "mmap of the same over it");
+	} else {
+		if (mmap(p->map, LEN, RW, MAP_PRIVATE | MAP_ANONYMOUS |
+			 MAP_FIXED, -1, 0) == MAP_FAILED)
+			must(a, -errno, 0, "mmap");
+		expect_nothing(a, "mmap of something else over it");
+	}
+}
+
+static void take_by_mprotect(struct actor *a)
+{
+	struct place *p = a->own;
+
+	if (mprotect(p->map, LEN, random_percent(&a->random, 50) ? PROT_READ :
+								   PROT_NONE))
+		must(a, -errno, 0, "mprotect");
+	expect_nothing(a, "mprotect");
+	if (mprotect(p->map, LEN, RW))
+		must(a, -errno, 0, "mprotect");
+	expect_return(a, "mprotect and back");
+}
+
+static void take_by_mremap(struct actor *a)
+{
+	struct place *p = a->own;
+	uint8_t *to = vfio_reserve(LEN, PAGE, 0);
+
+	if (!to || mremap(p->map, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED,
+			  to) != to)
+		must(a, -errno, 0, "mremap");
+	expect_nothing(a, "mremap");
+	munmap(to, LEN);
+}
+
+/* Nothing lands after the unmap, though the mmap is as it was. */
+static void take_dma(struct actor *a)
+{
+	unmap_dma(a);
+	expect_nothing(a, "UNMAP_DMA");
+	map_dma(a);
+}
+
+static int vaddr_ioctl(bool map, uint64_t iova, void *vaddr)
+{
+	struct vfio_iommu_type1_dma_map m = {
+		.argsz = sizeof(m), .flags = VFIO_DMA_MAP_FLAG_VADDR,
+		.vaddr = (uintptr_t)vaddr, .iova = iova, .size = LEN,
+	};
+	struct vfio_iommu_type1_dma_unmap u = {
+		.argsz = sizeof(u), .flags = VFIO_DMA_UNMAP_FLAG_VADDR,
+		.iova = iova, .size = LEN,
+	};
+	int ret = map ? ioctl(stress.container.fd, VFIO_IOMMU_MAP_DMA, &m) :
+			ioctl(stress.container.fd, VFIO_IOMMU_UNMAP_DMA, &u);
+
+	return ret ? -errno : 0;
+}
+
+/* The mapping follows its memory to another address. */
+static void move_vaddr(struct actor *a)
+{
+	struct place *p = a->own;
+	uint8_t *to = ARENA(a->slot, !p->arena) + PAGE, *old = p->map;
+	int ret;
+
+	if (!map_mmap(a, to))
+		return;
+	if (!must(a, vaddr_ioctl(false, IOVA_SLOT(a->slot), NULL), 0,
+		  "UNMAP_DMA of the address"))
+		return;
+	do {
+		ret = vaddr_ioctl(true, IOVA_SLOT(a->slot), to);
+	} while (ret == -EFAULT && !stress.stop);
+	if (!must(a, ret, stress.stop ? ret : 0, "MAP_DMA of the address"))
+		return;
+	give_back(a, old, LEN);
+	p->map = to;
+	p->arena = !p->arena;
+	expect_return(a, "its address was changed");
+}
+
+/* A process of its own owns it, and comes to its end. */
+static pid_t spawn_owner(struct actor *a)
+{
+	int pipes[2];
+	char byte = 0;
+	pid_t pid;
+
+	if (pipe(pipes))
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		bool mapped = map_dma(a);
+
+		if (write(pipes[1], mapped ? "+" : "-", 1) == 1 && mapped)
+			pause();
+		_exit(0);
+	}
+	close(pipes[1]);
+	if (pid > 0 && (read(pipes[0], &byte, 1) != 1 || byte != '+') &&
+	    !stress.stop)
+		broken(a, "the process that maps does not");
+	close(pipes[0]);
+	return pid;
+}
+
+/*
+ * Stock vfio-pci holds a process' mm while it takes the process' access to the
+ * device away, so a process that ends just then has its memory until that call
+ * is over.
+ */
+static void take_owner(struct actor *a)
+{
+	pid_t pid;
+
+	unmap_dma(a);
+	pid = spawn_owner(a);
+	if (pid < 0) {
+		must(a, pid, 0, "fork");
+		return;
+	}
+	usleep(random_below(&a->random, 4000));
+	kill(pid, SIGKILL);
+	if (waitpid(pid, NULL, 0) != pid)
+		must(a, -errno, 0, "waitpid");
+	target_hold();
+	target_release();
+	expect_nothing(a, "the process was killed");
+}
+
+static void (*const ways[])(struct actor *a) = {
+	take_munmap, take_half, take_pieces, take_by_mmap, take_by_mprotect,
+	take_dma, take_owner, move_vaddr, take_by_mremap,
+};
+
+void place_begin(struct actor *a)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		must(a, -ENOMEM, 0, "calloc");
+		return;
+	}
+	a->own = p;
+	p->bar = a->slot * 32 * MIB + random_below(&a->random, 4) * 3 * PAGE;
+	p->map = ARENA(a->slot, 0) + random_below(&a->random, 2) * PAGE;
+	if (map_mmap(a, p->map))
+		map_dma(a);
+}
+
+/* Afterwards all is as it was: mmapped, mapped, and reached. */
+void place_step(struct actor *a)
+{
+	struct place *p = a->own;
+	/* stock 6.1 warns of mremap() of vfio-pci's memory */
+	size_t n = sizeof(ways) / sizeof(ways[0]) - stress.old_kernel;
+
+	aim(a, 0, LEN);
+	if (random_percent(&a->random, 40))
+		expect_return(a, "it was mapped");
+	else
+		usleep(random_below(&a->random, 4000));
+	ways[random_below(&a->random, n)](a);
+	if (stress.stop)
+		return;
+	doing(a, "mapping it again");
+	unmap_dma(a);
+	if (map_mmap(a, p->map))
+		map_dma(a);
+}
+
+void place_end(struct actor *a)
+{
+	struct place *p = a->own;
+
+	slot_aim(a->slot, UINT64_MAX);
+	if (!p)
+		return;
+	vfio_dma_unmap(&stress.container, IOVA_SLOT(a->slot), LEN, NULL);
+	give_back(a, p->map, LEN);
+	free(p);
+}
