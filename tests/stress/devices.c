@@ -67,11 +67,11 @@ static void expect_return(struct actor *a, uint64_t at, const char *how)
 
 	if (!mark(a, at))
 		return;
-	while (!stress.stop && marked(a, at) && passed < DEADLINE) {
+	while (!stress.stop && marked(a, at) && passed < stress.deadline) {
 		usleep(500);
 		passed = now() - start - stalled(start, now());
 	}
-	if (passed >= DEADLINE)
+	if (passed >= stress.deadline)
 		broken(a, "not reached %.1f s after: %s", passed, how);
 	a->checks++;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * stress [--seed S] [--seconds N]: everything against everything (stress.h),
- * for as long as asked, with a line of progress every few seconds.
+ * stress [--seed S] [--seconds N] [--deadline SECONDS]: everything against
+ * everything (stress.h), for as long as asked, with a line of progress every few
+ * seconds. A debug kernel needs more than the 2 s in which memory has to be back.
  *
  * The seed makes every actor do the same again; how they meet is up to the
  * machine. Exit status: 0 nothing found, 1 the oracle found a hole, 2 something
@@ -309,6 +310,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "seed", required_argument, NULL, 's' },
 		{ "seconds", required_argument, NULL, 't' },
+		{ "deadline", required_argument, NULL, 'd' },
 		{ "victim", required_argument, NULL, 'v' },
 		{ }
 	};
@@ -316,6 +318,7 @@ int main(int argc, char **argv)
 	int option;
 
 	stress.seed = 1;
+	stress.deadline = 2;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
@@ -323,6 +326,9 @@ int main(int argc, char **argv)
 			break;
 		case 't':
 			seconds = atof(optarg);
+			break;
+		case 'd':
+			stress.deadline = atof(optarg);
 			break;
 		case 'v':
 			return victim_main(optarg);

@@ -92,7 +92,7 @@ static void expect_return(struct actor *a, const char *how)
 		goto out;
 	while (!overwritten(a, p->bar + p->aim) && !stress.stop) {
 		still = stalled(start, now());
-		if (now() - start - still > DEADLINE) {
+		if (now() - start - still > stress.deadline) {
 			broken(a, "not reached %.1f s (and %.1f s of standing still) after: %s",
 			       now() - start - still, still, how);
 			break;

@@ -34,9 +34,6 @@
 #define SLOTS		16
 #define MARK		64	/* bytes looked at of what is written */
 
-/* A promise is kept after this much, on a machine as loaded as this (s). */
-#define DEADLINE	2.0
-
 struct actor {
 	const char *name;
 	void (*step)(struct actor *a);
@@ -56,6 +53,7 @@ struct stress {
 	struct target target;
 	bool old_kernel;		/* 6.1: mremap warns, clear_refs is safe */
 	uint64_t seed;
+	double deadline;		/* of coming back (s), under this load */
 	atomic_bool stop;
 	atomic_ulong rounds;		/* of writes to the slots */
 	atomic_ulong stores;		/* edu's */
