@@ -18,6 +18,7 @@ help:
 	@echo 'make matrix     the same on every kernel with every IOMMU'
 	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
 	@echo 'make stress     everything against everything, under DMA  [SECONDS=60] [SEED=]'
+	@echo 'make fuzz       random calls on a container  [SECONDS=60] [SEED=]'
 	@echo 'make model      check the protocol, and mutants of it, with spin'
 	@echo 'make module     build the module    [KVER=version] [STRICT_ONLY=1]'
 	@echo 'make tests      build the test programs'
@@ -90,12 +91,17 @@ differential: deps
 	@$(MAKE) lab
 	@tests/differential/run --seed $(or $(SEED),1) --ops $(or $(OPS),20000)
 
-# SECONDS and SEED are make's, for bash has a SECONDS of its own.
 stress: deps
 	@$(MAKE) modules
 	@$(MAKE) tests
 	@$(MAKE) lab
 	@tests/stress/run --kernel $(kver) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+fuzz: deps
+	@$(MAKE) modules
+	@$(MAKE) tests
+	@$(MAKE) lab
+	@tests/fuzz/run --kernel $(kver) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 # The mirror protocol, and what it cannot do without, by exhaustive search.
 model: deps
@@ -114,4 +120,4 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/lab build/log
 
-.PHONY: help deps deps-module module modules tests fetch lab demo test matrix differential stress model install uninstall clean
+.PHONY: help deps deps-module module modules tests fetch lab demo test matrix differential stress fuzz model install uninstall clean
