@@ -65,6 +65,7 @@
 #include <linux/iommu.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
+#include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -84,8 +85,11 @@
 #include "span.h"
 
 /* Under mirror_lock nothing may reclaim; on failure it is dropped for that. */
-#define GFP_MIRROR	(GFP_NOWAIT | __GFP_NOWARN)
+#define GFP_MIRROR	(GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT)
 #define ROOM_TRIES	8
+
+/* What reclaims then; nobody is killed for a mapping. */
+#define GFP_ROOM	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
 /* Collisions with invalidations that a restore puts up with for one try. */
 #define RESTORE_TRIES	4
@@ -117,6 +121,7 @@
  *	    over the mirror cannot be LIVE, and only LIVE ones need it.
  * @extents: what is in the IOMMU; some: LIVE
  * @revoked_at: when it was last revoked
+ * @steps: what the last try since then looked at, 1 if there was none
  * @retry: in container->revoked while it waits for restore
  */
 struct mirror {
@@ -130,6 +135,7 @@ struct mirror {
 	struct mmu_interval_notifier_finish finish;
 	struct extents extents;
 	ktime_t revoked_at;
+	unsigned long steps;
 	struct timerqueue_node retry;
 };
 
@@ -195,7 +201,7 @@ static void set_gone(struct mirror *m)
 static void give_up(struct mirror *m, unsigned long first, unsigned long last)
 {
 	if (m->cuts++ >= CUTS_MAX ||
-	    spans_exclude(&m->pieces, first, last, GFP_MIRROR | __GFP_ACCOUNT))
+	    spans_exclude(&m->pieces, first, last, GFP_MIRROR))
 		spans_free(&m->pieces);
 	if (is_gone(m))
 		set_gone(m);
@@ -225,6 +231,7 @@ static void schedule_restore(struct container *c)
 static void await_restore(struct mirror *m, u64 delay_ns)
 {
 	m->revoked_at = ktime_get();
+	m->steps = 1;
 	await_until(m, ktime_add_ns(m->revoked_at, delay_ns));
 	schedule_restore(m->container);
 }
@@ -345,8 +352,9 @@ static int enter(struct mirror *m, struct extents *ex, struct mirror *replaced)
 }
 
 /*
- * What allocations that may not reclaim lacked, others that may can free: more
- * at every try, since a large range of small pages takes many tables.
+ * What allocations that may not reclaim lacked, others that may can free, of
+ * the machine or of the memory cgroup that pays: more at every try, since a
+ * large range of small pages takes many tables.
  */
 static bool make_room(unsigned int try)
 {
@@ -355,7 +363,7 @@ static bool make_room(unsigned int try)
 	LIST_HEAD(pages);
 
 	while (n) {
-		page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
+		page = alloc_page(GFP_ROOM);
 		if (!page)
 			break;
 		list_add(&page->lru, &pages);
@@ -679,19 +687,25 @@ int mirror_join(struct container *c, struct domain *d)
 /*
  * How long to wait after a try: an eighth of the time that has passed, at most
  * 25 ms in the first second and a second later. But never so often that a user
- * with many mirrors of a dead device keeps a CPU busy.
+ * with many mirrors of a dead device, or with a mirror of many pieces one of
+ * which is protected, keeps a CPU busy: each mirror leaves time for what others
+ * look at, too.
  */
 static u64 retry_delay(const struct mirror *m, ktime_t now)
 {
 	u64 age = ktime_to_ns(ktime_sub(now, m->revoked_at));
 	u64 most = (age < NSEC_PER_SEC ? 25 : 1000) * NSEC_PER_MSEC;
+	u64 least = 20 * NSEC_PER_USEC + 100 * NSEC_PER_USEC * (m->steps - 1);
 
 	return max_t(u64, clamp_t(u64, age / 8, NSEC_PER_MSEC, most),
-		     20 * NSEC_PER_USEC * m->container->nr_revoked);
+		     least * m->container->nr_revoked);
 }
 
-/* The mirror whose time has come, if any, put off to its next one. */
-static struct mirror *next_due(struct container *c)
+/*
+ * The mirror whose time has come, if any, put off to its next one; and when it
+ * was revoked.
+ */
+static struct mirror *next_due(struct container *c, ktime_t *revoked_at)
 {
 	struct timerqueue_node *next;
 	ktime_t now = ktime_get();
@@ -702,21 +716,51 @@ static struct mirror *next_due(struct container *c)
 	if (next && ktime_compare(next->expires, now) <= 0) {
 		m = container_of(next, struct mirror, retry);
 		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
+		*revoked_at = m->revoked_at;
 	}
 	mutex_unlock(&c->mirror_lock);
 	return m;
 }
 
+/*
+ * next_due() did not know how much there would be to look at, so put it off once
+ * more. An event that came since begins anew.
+ */
+static void note_steps(struct mirror *m, ktime_t revoked_at, unsigned long steps)
+{
+	ktime_t now = ktime_get();
+
+	mutex_lock(&m->container->mirror_lock);
+	if (awaits(m) && m->revoked_at == revoked_at) {
+		m->steps = max(steps, 1UL);
+		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
+	}
+	mutex_unlock(&m->container->mirror_lock);
+}
+
+/* On the account of whoever mapped it, like the first time. */
+static void restore(struct mirror *m, ktime_t revoked_at)
+{
+	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(m->notifier.mm);
+	struct mem_cgroup *old = set_active_memcg(memcg);
+	unsigned long steps = m->backing.steps;
+
+	m->backing.no_wait = true;
+	establish(m, RESTORE_TRIES, NULL);
+	note_steps(m, revoked_at, m->backing.steps - steps);
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
+}
+
 static bool restore_next(struct container *c)
 {
+	ktime_t revoked_at;
 	struct mirror *m;
 
 	mutex_lock(&c->lock);
-	m = next_due(c);
-	if (m) {
-		m->backing.no_wait = true;
-		establish(m, RESTORE_TRIES, NULL);
-	}
+	m = next_due(c, &revoked_at);
+	if (m)
+		restore(m, revoked_at);
 	mutex_unlock(&c->lock);
 	return m;
 }

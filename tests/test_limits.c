@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a hostile program can cost: the bounds of docs/behaviour.md, measured.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proc.h"
+#include "rig.h"
+#include "stall.h"
+
+#define LIMIT		65535	/* dma_entry_limit; the rig has four of them */
+#define WATCH_S		5
+/*
+ * Restore leaves 20 us for each try and 100 us for each further piece it looks
+ * at. A try takes 4 to 7 us in the emulator.
+ */
+#define CPU_SHARE	0.5
+#define MIRROR_BYTES	1024	/* kernel memory for one, at most */
+
+static uint8_t *map;
+
+static int setup(void **state)
+{
+	map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
+			       PROT_READ | PROT_WRITE, NULL);
+	assert_non_null(map);
+	return rig_unmapped(state);
+}
+
+/* Tens of thousands of mappings go; that takes seconds here. */
+static int teardown(void **state)
+{
+	vfio_decoding(&rig.device, true);
+	if (map)
+		munmap(map, RIG_LEN);
+	map = NULL;
+	return rig_heal(state);
+}
+
+/* One page of the device's memory, n times. Returns how many there are. */
+static unsigned int map_times(unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		int ret = vfio_dma_map(&rig.container, map, IOVA + i * PAGE,
+				       PAGE, VFIO_DMA_RW);
+
+		if (ret == -ENOSPC)
+			break;
+		ok(ret);
+	}
+	return i;
+}
+
+/* User and system time of a process, in seconds; 0 if it is none of ours. */
+static double time_of_restorer(const char *pid)
+{
+	unsigned long user, system;
+	char path[300], text[1024];
+	const char *fields;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	if (proc_read_file(path, text, sizeof(text)) ||
+	    strncmp(strchr(text, '(') ?: "", "(kworker/u", 10))
+		return 0;
+	fields = strrchr(text, ')');
+	if (sscanf(fields, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+		   &user, &system) != 2)
+		return 0;
+	return (double)(user + system) / sysconf(_SC_CLK_TCK);
+}
+
+/*
+ * Restore runs in workers that are bound to no CPU. Whatever else they do is
+ * next to nothing here. Workers neither come nor go within seconds while one
+ * of them is busy.
+ */
+static double time_of_workers(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	double sum = 0;
+
+	assert_non_null(proc);
+	while ((entry = readdir(proc)))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+			sum += time_of_restorer(entry->d_name);
+	closedir(proc);
+	return sum;
+}
+
+/* The first tries, one for each mirror, are soon; what counts is what follows. */
+static void expect_little_work(const char *what)
+{
+	double start, used, share;
+
+	sleep_ms(6000);
+	start = now();
+	used = time_of_workers();
+	sleep_ms(WATCH_S * 1000);
+	used = time_of_workers() - used;
+	share = used / (now() - start);
+	printf("# %s: %.0f %% of a CPU\n", what, 100 * share);
+	if (share > CPU_SHARE)
+		broken("%s: restore takes %.0f %% of a CPU", what, 100 * share);
+}
+
+static void waiting_for_a_dead_device_costs_little(void **state)
+{
+	unsigned int n;
+	double start;
+
+	(void)state;
+	n = map_times(LIMIT);
+	assert_in_range(n, LIMIT - 16, LIMIT);
+	ok(vfio_decoding(&rig.device, false));
+	expect_little_work("65,000 mirrors of a device that is off");
+	ok(vfio_decoding(&rig.device, true));
+	start = now();
+	printf("# back after %.1f s\n",
+	       expect_return(IOVA + (n / 2) * PAGE, 0, start, 5.0));
+}
+
+/*
+ * The device is on, but one page of many is protected: a try looks at all the
+ * others before it finds out.
+ */
+static void waiting_for_a_permission_costs_little(void **state)
+{
+	const unsigned int pages = 2000, mirrors = 100;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < pages; i++)
+		assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR,
+						 i * PAGE, PAGE,
+						 PROT_READ | PROT_WRITE,
+						 map + i * PAGE));
+	for (i = 0; i < mirrors; i++)
+		ok(vfio_dma_map(&rig.container, map, IOVA + i * RIG_LEN,
+				pages * PAGE, VFIO_DMA_RW));
+	assert_int_equal(mprotect(map + (pages - 1) * PAGE, PAGE, PROT_NONE),
+			 0);
+	expect_little_work("100 mirrors of 2000 pieces");
+	/* asked for by the permission's return, not by the clock */
+	assert_int_equal(mprotect(map + (pages - 1) * PAGE, PAGE,
+				  PROT_READ | PROT_WRITE), 0);
+	expect_return(IOVA, 0, now(), 5.0);
+}
+
+/* The page-table pages of IOMMUs, which the kernel counts since 6.10. */
+static long table_kb(void)
+{
+	return proc_meminfo_kb("SecPageTables");
+}
+
+#define CGROUPS	"/tmp/cgroup"
+#define CGROUP	CGROUPS "/limits"
+
+static long cgroup_bytes(void)
+{
+	char text[64];
+
+	ok(proc_read_file(CGROUP "/memory.current", text, sizeof(text)));
+	return atol(text);
+}
+
+/* This process, until leave_cgroup(), is charged for what it makes the kernel allocate. */
+static void enter_cgroup(void)
+{
+	mkdir(CGROUPS, 0755);
+	if (mount("none", CGROUPS, "cgroup2", 0, NULL) && errno != EBUSY)
+		lacks("control groups");
+	ok(proc_write_file(CGROUPS "/cgroup.subtree_control", "+memory"));
+	mkdir(CGROUP, 0755);
+	ok(proc_write_file(CGROUP "/cgroup.procs", "0"));
+}
+
+static int leave_cgroup(void **state)
+{
+	proc_write_file(CGROUPS "/cgroup.procs", "0");
+	return teardown(state);
+}
+
+static void kernel_memory_is_bounded_and_charged(void **state)
+{
+	const unsigned int n = 20000;
+	long before, after;
+
+	(void)state;
+	enter_cgroup();
+	before = cgroup_bytes();
+	assert_int_equal(map_times(n), n);
+	after = cgroup_bytes();
+	printf("# %ld bytes a mapping\n", (after - before) / (long)n);
+	if (after - before < 200L * n)
+		broken("%ld bytes are charged for each mapping: not all of it",
+		       (after - before) / (long)n);
+	if (after - before > (long)(MIRROR_BYTES * n))
+		broken("a mapping takes %ld bytes", (after - before) / (long)n);
+	ok(vfio_dma_unmap(&rig.container, IOVA, 1ULL << 37, NULL));
+	if (cgroup_bytes() - before > MIRROR_BYTES * n / 20)
+		broken("%ld bytes are charged that are not there any more",
+		       cgroup_bytes() - before);
+}
+
+/* Tables for device memory that no large page fits are paid for like others. */
+static void expect_tables_are_charged(long tables, long charged, const char *when)
+{
+	long made = (table_kb() - tables) * 1024;
+
+	charged = cgroup_bytes() - charged;
+	printf("# %s: %ld KiB of tables, %ld KiB charged\n", when, made / 1024,
+	       charged / 1024);
+	assert_true(made > 4 * (long)MIB);
+	if (charged < made - made / 8)
+		broken("%s: of %ld KiB of the IOMMU's tables %ld KiB are charged",
+		       when, made / 1024, charged / 1024);
+}
+
+static void iommu_tables_are_charged(void **state)
+{
+	const unsigned int n = 256;
+	long tables, charged;
+	unsigned int i;
+	double start;
+
+	(void)state;
+	if (table_kb() < 0 || kernel_before(6, 12))
+		lacks("IOMMU page tables that the kernel counts");
+	enter_cgroup();
+	tables = table_kb();
+	charged = cgroup_bytes();
+	for (i = 0; i < n; i++)
+		ok(vfio_dma_map(&rig.container, map, IOVA + PAGE + i * 2 * RIG_LEN,
+				RIG_LEN, VFIO_DMA_RW));
+	expect_tables_are_charged(tables, charged, "mapped");
+	ok(vfio_decoding(&rig.device, false));
+	ok(vfio_decoding(&rig.device, true));
+	start = now();
+	for (i = 0; i < n; i++)
+		expect_return(IOVA + PAGE + i * 2 * RIG_LEN, 0, start, 5.0);
+	expect_tables_are_charged(tables, charged, "restored");
+}
+
+static double time_of_munmaps(void)
+{
+	double start = now(), spent;
+	unsigned int i;
+
+	for (i = 0; i < 2000; i++) {
+		void *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+			       0);
+
+		assert_ptr_not_equal(p, MAP_FAILED);
+		assert_int_equal(munmap(p, PAGE), 0);
+	}
+	spent = now() - start;
+	return spent - stalled(start, now());
+}
+
+static void other_munmaps_do_not_pay_for_many_mirrors(void **state)
+{
+	double before, after;
+
+	(void)state;
+	ok(vfio_dma_map(&rig.container, map, IOVA + (1ULL << 36), PAGE,
+			VFIO_DMA_RW));
+	time_of_munmaps();
+	before = time_of_munmaps();
+	map_times(LIMIT);
+	after = time_of_munmaps();
+	printf("# mmap and munmap: %.1f us, with 65,000 mirrors %.1f us\n",
+	       before / 2000 * 1e6, after / 2000 * 1e6);
+	if (after > 3 * before)
+		broken("an unrelated munmap takes %.1f times as long",
+		       after / before);
+}
+
+/* Every other page, until the mirror is given up: then the rest is gone too. */
+static void too_many_pieces_are_given_up(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	ok(vfio_dma_map(&rig.container, map, IOVA, RIG_LEN, VFIO_DMA_RW));
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(munmap(map + (2 * i + 1) * PAGE, PAGE), 0);
+	expect_return(IOVA, 0, now(), 2.0);
+	for (; i < 1100; i++)
+		assert_int_equal(munmap(map + (2 * i + 1) * PAGE, PAGE), 0);
+	sleep_ms(2200);
+	expect_blocked(IOVA, 0);
+}
+
+#define LIMITS(f)	TETHER(f, setup, teardown)
+
+static const struct CMUnitTest tests[] = {
+	LIMITS(waiting_for_a_dead_device_costs_little),
+	LIMITS(waiting_for_a_permission_costs_little),
+	TETHER(kernel_memory_is_bounded_and_charged, setup, leave_cgroup),
+	TETHER(iommu_tables_are_charged, setup, leave_cgroup),
+	LIMITS(other_munmaps_do_not_pay_for_many_mirrors),
+	LIMITS(too_many_pieces_are_given_up),
+};
+
+TEST_MAIN(tests, rig_open, rig_close)
