@@ -114,6 +114,7 @@ double expect_return(uint64_t iova, uint64_t offset, double start, double limit)
 		end = now();
 		if (landed)
 			break;
+		fault_settle(&rig.faults);
 		sleep_ms(1);
 	} while (end - start < limit + 5);
 	stood_still = stalled(start, end);

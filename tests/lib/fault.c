@@ -113,6 +113,12 @@ static bool refill(struct fault_log *f)
 	return true;
 }
 
+void fault_settle(struct fault_log *f)
+{
+	if (f->source && f->source->settle)
+		f->source->settle(f);
+}
+
 void fault_drain(struct fault_log *f)
 {
 	struct fault fault;

@@ -47,6 +47,12 @@ bool faults_are_recorded(void);
 int fault_open(struct fault_log *f);
 void fault_close(struct fault_log *f);
 
+/*
+ * Let the kernel get through what is reported, if that takes it long: its
+ * thread for this may keep other work off a CPU.
+ */
+void fault_settle(struct fault_log *f);
+
 /* Forget what was recorded so far. */
 void fault_drain(struct fault_log *f);
 

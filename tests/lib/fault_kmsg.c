@@ -21,6 +21,7 @@
 #define BUDGET	"/sys/module/faults/parameters/budget"
 #define RECORDS	"32"
 #define SETTLE_US	3000
+#define SMMU_SETTLE_US	1000
 
 static int kmsg_open(struct fault_log *f)
 {
@@ -82,14 +83,19 @@ const struct fault_source fault_virtio = {
  * driver has taken the last of a thousand, which it soon has if it need not
  * log them.
  */
-static void smmu_more(struct fault_log *f)
+static void smmu_settle(struct fault_log *f)
 {
 	int i;
 
+	for (i = 0; i < 1000 && smmu_events_pending(f->registers); i++)
+		usleep(SMMU_SETTLE_US);
+}
+
+static void smmu_more(struct fault_log *f)
+{
 	if (proc_write_file(BUDGET, "0"))
 		return;
-	for (i = 0; i < 1000 && smmu_events_pending(f->registers); i++)
-		usleep(SETTLE_US);
+	smmu_settle(f);
 	proc_write_file(BUDGET, RECORDS);
 }
 
@@ -139,4 +145,5 @@ const struct fault_source fault_smmu = {
 	.close = smmu_close_log,
 	.take = smmu_take,
 	.more = smmu_more,
+	.settle = smmu_settle,
 };

@@ -16,6 +16,8 @@ struct fault_source {
 	bool (*take)(struct fault_log *f, char *line, struct fault *fault);
 	/* What has been seen so far was not the last, if there. */
 	void (*more)(struct fault_log *f);
+	/* Returns when the driver is done, if there. */
+	void (*settle)(struct fault_log *f);
 };
 
 extern const struct fault_source fault_vtd;
