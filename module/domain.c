@@ -63,6 +63,24 @@ static size_t map_step(const struct extent *e, size_t done)
 	return min_t(size_t, left, MAP_STEP - ((e->iova + done) & (MAP_STEP - 1)));
 }
 
+/*
+ * How much of a step that could not be mapped is in the tables all the same.
+ * VT-d's driver, when it runs out of memory in the middle, leaves what it had
+ * entered and does not tell the core, which then undoes none of it. Only what
+ * is there may be unmapped: of a hole that driver takes more than it is told.
+ */
+static size_t left_behind(struct domain *d, dma_addr_t iova, size_t step)
+{
+	size_t len;
+
+	for (len = 0; len < step; len += PAGE_SIZE) {
+		if (!iommu_iova_to_phys(d->iommu, iova + len))
+			break;
+		cond_resched();
+	}
+	return len;
+}
+
 /**
  * domain_map() - Map an extent in one domain
  * @d: the domain
@@ -83,6 +101,7 @@ int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp)
 		ret = iommu_map(d->iommu, e->iova + mapped.len,
 				e->phys + mapped.len, step, prot, gfp);
 		if (ret) {
+			mapped.len += left_behind(d, e->iova + mapped.len, step);
 			domain_unmap(d, &mapped, 1);
 			return ret;
 		}
