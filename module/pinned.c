@@ -103,7 +103,7 @@ static void batch_enlarge(struct batch *b, unsigned long npages)
 
 	if (b->pages != b->few || max <= b->max)
 		return;
-	pages = kvmalloc_array(max, sizeof(*pages), GFP_KERNEL);
+	pages = kvmalloc_array(max, sizeof(*pages), GFP_KERNEL | __GFP_NOWARN);
 	if (!pages)
 		return; /* slower, not less */
 	b->pages = pages;
