@@ -120,7 +120,6 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 	}
 
 	b->no_wait = false;
-	b->steps = 0;
 	b->file = vma->vm_file;
 	b->vfio = vma_vfio_device(vma);
 	if (!b->vfio && READ_ONCE(strict_mmio_maps)) {
@@ -360,7 +359,7 @@ static bool still_is(const struct vm_area_struct *vma, int prot,
  * @first: first user address
  * @last: last user address
  * @prot: IOMMU_* permissions wanted
- * @b: what backing_find() had found there; counts the steps
+ * @b: what backing_find() had found there
  * @iova: device address that @first has
  * @ex: the extents are added to these
  *
@@ -373,7 +372,7 @@ static bool still_is(const struct vm_area_struct *vma, int prot,
  * -ENOMEM; -EINTR.
  */
 int backing_resolve(struct mm_struct *mm, unsigned long first,
-		    unsigned long last, int prot, struct backing *b,
+		    unsigned long last, int prot, const struct backing *b,
 		    dma_addr_t iova, struct extents *ex)
 {
 	struct extent e = { .iova = iova };
@@ -387,7 +386,6 @@ int backing_resolve(struct mm_struct *mm, unsigned long first,
 
 	/* addr wraps to below first if last is the last address there is */
 	while (addr <= last && addr >= first) {
-		b->steps++;
 		vma = vma_lookup(mm, addr);
 		if (!still_is(vma, prot, b)) {
 			ret = -EFAULT;

@@ -16,14 +16,12 @@ struct mm_struct;
  *	  held, and the VMAs hold one as long as they are there
  * @vfio: it belongs to a VFIO device
  * @no_wait: fail where a fault would fail or have to wait
- * @steps: how much there was to look at, ever
  */
 struct backing {
 	unsigned long last;
 	const struct file *file;
 	bool vfio;
 	bool no_wait;
-	unsigned long steps;
 };
 
 int backing_init(void);
@@ -31,7 +29,7 @@ void backing_exit(void);
 int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 		 int prot, struct backing *b);
 int backing_resolve(struct mm_struct *mm, unsigned long first,
-		    unsigned long last, int prot, struct backing *b,
+		    unsigned long last, int prot, const struct backing *b,
 		    dma_addr_t iova, struct extents *ex);
 
 #endif

@@ -20,6 +20,7 @@
 #ifndef TETHER_CONTAINER_H
 #define TETHER_CONTAINER_H
 
+#include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
@@ -50,6 +51,7 @@
  *	     under @mirror_lock
  * @nr_revoked: how many they are; under @mirror_lock
  * @restore: brings revoked mirrors back
+ * @restore_rests_until: it does not run before; under @mirror_lock
  * @regrouping: a group is joining or leaving a domain that revocation uses,
  *		which IOMMU drivers do not expect together; under @mirror_lock
  * @regrouped: woken when that is over
@@ -72,6 +74,7 @@ struct container {
 	struct timerqueue_head revoked;
 	unsigned int nr_revoked;
 	struct delayed_work restore;
+	ktime_t restore_rests_until;
 	bool regrouping;
 	wait_queue_head_t regrouped;
 };

@@ -105,6 +105,10 @@
 #define QUIET_NS	(10 * NSEC_PER_MSEC)
 #define SOON_NS		(1 * NSEC_PER_MSEC)
 
+/* How much time a run of restore may waste, and how often that it rests then. */
+#define WASTE_NS	(2 * NSEC_PER_MSEC)
+#define RESTS		3
+
 /* Partial unmaps after which the rest of a mirror is given up too. */
 #define CUTS_MAX	1024
 
@@ -121,7 +125,6 @@
  *	    over the mirror cannot be LIVE, and only LIVE ones need it.
  * @extents: what is in the IOMMU; some: LIVE
  * @revoked_at: when it was last revoked
- * @steps: what the last try since then looked at, 1 if there was none
  * @retry: in container->revoked while it waits for restore
  */
 struct mirror {
@@ -135,7 +138,6 @@ struct mirror {
 	struct mmu_interval_notifier_finish finish;
 	struct extents extents;
 	ktime_t revoked_at;
-	unsigned long steps;
 	struct timerqueue_node retry;
 };
 
@@ -215,15 +217,17 @@ static void await_until(struct mirror *m, ktime_t when)
 	m->container->nr_revoked++;
 }
 
-/* Run the work when the first mirror wants to be tried. */
+/* Run the work when the first mirror wants to be tried, and it has rested. */
 static void schedule_restore(struct container *c)
 {
 	struct timerqueue_node *next = timerqueue_getnext(&c->revoked);
+	ktime_t when;
 	s64 ns;
 
 	if (!next)
 		return;
-	ns = ktime_to_ns(ktime_sub(next->expires, ktime_get()));
+	when = max(next->expires, c->restore_rests_until);
+	ns = ktime_to_ns(ktime_sub(when, ktime_get()));
 	mod_delayed_work(restore_wq, &c->restore,
 			 ns > 0 ? nsecs_to_jiffies(ns) + 1 : 0);
 }
@@ -231,7 +235,6 @@ static void schedule_restore(struct container *c)
 static void await_restore(struct mirror *m, u64 delay_ns)
 {
 	m->revoked_at = ktime_get();
-	m->steps = 1;
 	await_until(m, ktime_add_ns(m->revoked_at, delay_ns));
 	schedule_restore(m->container);
 }
@@ -686,26 +689,18 @@ int mirror_join(struct container *c, struct domain *d)
 
 /*
  * How long to wait after a try: an eighth of the time that has passed, at most
- * 25 ms in the first second and a second later. But never so often that a user
- * with many mirrors of a dead device, or with a mirror of many pieces one of
- * which is protected, keeps a CPU busy: each mirror leaves time for what others
- * look at, too.
+ * 25 ms in the first second and a second later.
  */
 static u64 retry_delay(const struct mirror *m, ktime_t now)
 {
 	u64 age = ktime_to_ns(ktime_sub(now, m->revoked_at));
 	u64 most = (age < NSEC_PER_SEC ? 25 : 1000) * NSEC_PER_MSEC;
-	u64 least = 20 * NSEC_PER_USEC + 100 * NSEC_PER_USEC * (m->steps - 1);
 
-	return max_t(u64, clamp_t(u64, age / 8, NSEC_PER_MSEC, most),
-		     least * m->container->nr_revoked);
+	return clamp_t(u64, age / 8, NSEC_PER_MSEC, most);
 }
 
-/*
- * The mirror whose time has come, if any, put off to its next one; and when it
- * was revoked.
- */
-static struct mirror *next_due(struct container *c, ktime_t *revoked_at)
+/* The mirror whose time has come, if any, put off to its next one. */
+static struct mirror *next_due(struct container *c)
 {
 	struct timerqueue_node *next;
 	ktime_t now = ktime_get();
@@ -716,64 +711,56 @@ static struct mirror *next_due(struct container *c, ktime_t *revoked_at)
 	if (next && ktime_compare(next->expires, now) <= 0) {
 		m = container_of(next, struct mirror, retry);
 		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
-		*revoked_at = m->revoked_at;
 	}
 	mutex_unlock(&c->mirror_lock);
 	return m;
 }
 
-/*
- * next_due() did not know how much there would be to look at, so put it off once
- * more. An event that came since begins anew.
- */
-static void note_steps(struct mirror *m, ktime_t revoked_at, unsigned long steps)
-{
-	ktime_t now = ktime_get();
-
-	mutex_lock(&m->container->mirror_lock);
-	if (awaits(m) && m->revoked_at == revoked_at) {
-		m->steps = max(steps, 1UL);
-		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
-	}
-	mutex_unlock(&m->container->mirror_lock);
-}
-
 /* On the account of whoever mapped it, like the first time. */
-static void restore(struct mirror *m, ktime_t revoked_at)
+static int restore(struct mirror *m)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(m->notifier.mm);
 	struct mem_cgroup *old = set_active_memcg(memcg);
-	unsigned long steps = m->backing.steps;
+	int ret;
 
 	m->backing.no_wait = true;
-	establish(m, RESTORE_TRIES, NULL);
-	note_steps(m, revoked_at, m->backing.steps - steps);
+	ret = establish(m, RESTORE_TRIES, NULL);
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);
+	return ret;
 }
 
-static bool restore_next(struct container *c)
+/* Adds the time of a try that came to nothing. */
+static bool restore_next(struct container *c, u64 *wasted_ns)
 {
-	ktime_t revoked_at;
 	struct mirror *m;
+	ktime_t start;
 
 	mutex_lock(&c->lock);
-	m = next_due(c, &revoked_at);
-	if (m)
-		restore(m, revoked_at);
+	start = ktime_get();
+	m = next_due(c);
+	if (m && restore(m))
+		*wasted_ns += ktime_to_ns(ktime_sub(ktime_get(), start));
 	mutex_unlock(&c->lock);
 	return m;
 }
 
+/*
+ * A user may have many mirrors of a dead device, or mirrors of many pieces one
+ * of which is protected: what comes to nothing is followed by a rest, so that it
+ * takes a share of one CPU, however slow that is. What succeeds is not held up.
+ */
 static void restore_work(struct work_struct *work)
 {
 	struct container *c = container_of(to_delayed_work(work),
 					   struct container, restore);
+	u64 wasted_ns = 0;
 
-	while (restore_next(c))
+	while (wasted_ns < WASTE_NS && restore_next(c, &wasted_ns))
 		cond_resched();
 
 	mutex_lock(&c->mirror_lock);
+	c->restore_rests_until = ktime_add_ns(ktime_get(), RESTS * wasted_ns);
 	schedule_restore(c);
 	mutex_unlock(&c->mirror_lock);
 }
