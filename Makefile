@@ -19,6 +19,7 @@ help:
 	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
 	@echo 'make stress     everything against everything, under DMA  [SECONDS=60] [SEED=]'
 	@echo 'make fuzz       random calls on a container  [SECONDS=60] [SEED=]'
+	@echo 'make bench      what mapping costs: in-tree, tether, the floor [ICOUNT=1] [LONG=1]'
 	@echo 'make model      check the protocol, and mutants of it, with spin'
 	@echo 'make module     build the module    [KVER=version] [STRICT_ONLY=1]'
 	@echo 'make tests      build the test programs'
@@ -103,6 +104,15 @@ fuzz: deps
 	@$(MAKE) lab
 	@tests/fuzz/run --kernel $(kver) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
+# Times: none of them makes it fail, only a measurement that could not be made.
+bench: deps
+	@lab/deps bench
+	@$(MAKE) modules
+	$(step) module-floor.log 'the floor for $(kver)' lab/build-module $(kver) floor
+	@$(MAKE) tests
+	@$(MAKE) lab
+	@bench/run $(if $(ICOUNT),--icount) $(if $(LONG),--long) --kernel $(kver)
+
 # The mirror protocol, and what it cannot do without, by exhaustive search.
 model: deps
 	@model/run
@@ -120,4 +130,5 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/lab build/log
 
-.PHONY: help deps deps-module module modules tests fetch lab demo test matrix differential stress fuzz model install uninstall clean
+.PHONY: help deps deps-module module modules tests fetch lab demo test matrix \
+	differential stress fuzz bench model install uninstall clean

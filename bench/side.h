@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A side: who maps, the VFIO backend that is loaded or the floor, told apart only here.
+ * Every function returns 0 or -errno.
+ */
+#ifndef TETHER_BENCH_SIDE_H
+#define TETHER_BENCH_SIDE_H
+
+#include "vfio.h"
+
+struct side {
+	bool floor;
+	struct vfio_container container;
+	struct vfio_device initiator;	/* whose IOMMU it is */
+	int fd;				/* the floor's */
+};
+
+/* Device memory: a BAR, and where in the process it is. */
+struct bar {
+	struct vfio_device dev;		/* unless the side is the floor */
+	const char *bdf;
+	unsigned int number;
+	char *at;
+	size_t size;
+};
+
+int side_open(struct side *s, bool floor);
+void side_close(struct side *s);
+
+int side_map_ram(struct side *s, const void *vaddr, uint64_t iova, size_t size);
+int side_map_bar(struct side *s, const struct bar *b, uint64_t iova, size_t size);
+int side_unmap(struct side *s, uint64_t iova, size_t size);
+
+/* skew: how far its user address is from one that large pages fit (bytes). */
+int bar_open(struct bar *b, struct side *s, const char *bdf, unsigned int number,
+	     size_t size, size_t skew);
+void bar_close(struct bar *b);
+
+#endif
