@@ -12,6 +12,7 @@
  * function here holds it.
  */
 #include <linux/capability.h>
+#include <linux/err.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
@@ -178,6 +179,14 @@ static u64 mapping_remove(struct container *c, struct mapping *m)
 	return size;
 }
 
+/* @m is the lowest mapping of the range. */
+static bool cut(struct container *c, struct mapping *m, u64 first, u64 last)
+{
+	if (m && m->node.start >= first && m->node.last < last)
+		m = mapping_first(c, last, last);
+	return m && (m->node.start < first || m->node.last > last);
+}
+
 /**
  * mapping_cut() - Would a mapping be cut in two at an end of the range?
  * @c: the container
@@ -186,12 +195,7 @@ static u64 mapping_remove(struct container *c, struct mapping *m)
  */
 bool mapping_cut(struct container *c, u64 first, u64 last)
 {
-	struct mapping *m = mapping_first(c, first, first);
-
-	if (m && m->node.start < first)
-		return true;
-	m = mapping_first(c, last, last);
-	return m && m->node.last > last;
+	return cut(c, mapping_first(c, first, last), first, last);
 }
 
 /*
@@ -201,35 +205,35 @@ bool mapping_cut(struct container *c, u64 first, u64 last)
  */
 static struct mapping *unmap_first(struct container *c, u64 first, u64 last)
 {
-	struct mapping *m;
+	struct mapping *m = mapping_first(c, first, last);
 
-	if (c->v2 && mapping_cut(c, first, last))
+	if (c->v2 && cut(c, m, first, last))
 		return ERR_PTR(-EINVAL);
-	m = mapping_first(c, first, last);
 	return m && m->node.start >= first ? m : NULL;
 }
 
 /*
  * Have emulated devices give back all pins in the range. Their drivers are
- * told without the lock, after which anything may have changed.
+ * told without the lock, after which anything may have changed. Returns what
+ * unmap_first() has at the end.
  */
-static int release_pins(struct container *c, u64 first, u64 last)
+static struct mapping *release_pins(struct container *c, u64 first, u64 last)
 {
+	struct mapping *m, *from;
 	int tries = NOTIFY_TRIES;
-	struct mapping *m;
 
 again:
-	m = unmap_first(c, first, last);
-	if (IS_ERR(m))
-		return PTR_ERR(m);
-	for (; m; m = mapping_next(m, last)) {
+	from = unmap_first(c, first, last);
+	if (IS_ERR(from))
+		return from;
+	for (m = from; m; m = mapping_next(m, last)) {
 		if (xa_empty(&m->pins) || WARN_ON_ONCE(!tries))
 			continue;
 		tries--;
 		emulated_notify_unmap(c, m);
 		goto again;
 	}
-	return 0;
+	return from;
 }
 
 /**
@@ -249,23 +253,23 @@ again:
 int mapping_unmap(struct container *c, u64 first, u64 last,
 		  const struct vfio_bitmap *dirty, u64 *unmapped)
 {
-	struct mapping *m;
+	struct mapping *m, *next;
 	int ret;
 
 	*unmapped = 0;
-	ret = release_pins(c, first, last);
-	if (ret)
-		return ret;
-	if (!unmap_first(c, first, last))
-		return 0;
+	m = release_pins(c, first, last);
+	if (IS_ERR_OR_NULL(m))
+		return PTR_ERR_OR_ZERO(m);
 
 	if (dirty) {
 		ret = dirty_report(c, first, last, first, dirty->data);
 		if (ret)
 			return ret;
 	}
-	while ((m = mapping_first(c, first, last)))
+	for (; m; m = next) {
+		next = mapping_next(m, last);
 		*unmapped += mapping_remove(c, m);
+	}
 	return 0;
 }
 
