@@ -225,41 +225,51 @@ bool domains_unmap(struct container *c, const struct extents *ex)
 }
 
 /**
- * domains_unmap_unflushed() - Unmap extents of mirrors from every domain
- * @c: the container, its mirror_lock held
+ * domains_unmap_unflushed() - Unmap extents from every domain, for the most part
+ * @c: the container; its mirror_lock is held for mirrors, else its lock
  * @ex: the extents
+ * @kind: what segments they are of
  *
  * Devices may reach them until domains_flush().
+ *
+ * Return: as domain_unmap() does, but for the flush.
  */
-void domains_unmap_unflushed(struct container *c, const struct extents *ex)
+bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
+			     enum segment_kind kind)
 {
 	struct domain *d;
+	bool all = true;
 
 	list_for_each_entry(d, &c->domains, node) {
-		unmap_gathering(d, ex->v, ex->nr, &d->gather);
-		d->unflushed = true;
+		all &= unmap_gathering(d, ex->v, ex->nr,
+				       &d->unflushed[kind].gather);
+		d->unflushed[kind].any = true;
 	}
+	return all;
 }
 
-static void flush(struct domain *d)
+static void flush(struct domain *d, enum segment_kind kind)
 {
-	if (!d->unflushed)
+	struct unflushed *u = &d->unflushed[kind];
+
+	if (!u->any)
 		return;
-	iommu_iotlb_sync(d->iommu, &d->gather);
-	iommu_iotlb_gather_init(&d->gather);
-	d->unflushed = false;
+	iommu_iotlb_sync(d->iommu, &u->gather);
+	iommu_iotlb_gather_init(&u->gather);
+	u->any = false;
 }
 
 /**
  * domains_flush() - End what domains_unmap_unflushed() began
- * @c: the container, its mirror_lock held
+ * @c: the container, locked as for that
+ * @kind: what segments it was called for
  */
-void domains_flush(struct container *c)
+void domains_flush(struct container *c, enum segment_kind kind)
 {
 	struct domain *d;
 
 	list_for_each_entry(d, &c->domains, node)
-		flush(d);
+		flush(d, kind);
 }
 
 /**
@@ -357,7 +367,8 @@ static struct domain *domain_create(struct iommu_group *group)
 
 	INIT_LIST_HEAD(&d->node);
 	INIT_LIST_HEAD(&d->groups);
-	iommu_iotlb_gather_init(&d->gather);
+	iommu_iotlb_gather_init(&d->unflushed[SEGMENT_PINNED].gather);
+	iommu_iotlb_gather_init(&d->unflushed[SEGMENT_MIRROR].gather);
 	d->iommu = ERR_PTR(-ENODEV);
 	iommu_group_for_each_dev(group, &d->iommu, alloc_for_device);
 	if (IS_ERR(d->iommu)) {
@@ -430,7 +441,7 @@ static void update_pgsizes(struct container *c)
 static void unlist(struct container *c, struct domain *d)
 {
 	mutex_lock(&c->mirror_lock);
-	flush(d);
+	flush(d, SEGMENT_MIRROR);
 	list_del(&d->node);
 	mutex_unlock(&c->mirror_lock);
 }

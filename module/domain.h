@@ -10,9 +10,21 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+#include "mapping.h"
+
 struct container;
 struct extent;
 struct extents;
+
+/**
+ * struct unflushed - What was unmapped and not flushed yet
+ * @gather: where it was, for the flush
+ * @any: there is something
+ */
+struct unflushed {
+	struct iommu_iotlb_gather gather;
+	bool any;
+};
 
 /**
  * struct domain - One set of IOMMU page tables
@@ -21,16 +33,15 @@ struct extents;
  * @iommu: the kernel's domain, owned
  * @groups: struct group, under container->lock
  * @coherent: its IOMMUs make all DMA snoop the CPU's caches
- * @gather: what of mirrors was unmapped and not flushed, under mirror_lock
- * @unflushed: that is something
+ * @unflushed: of pinned segments, under container->lock, and of mirrors,
+ *	       under mirror_lock
  */
 struct domain {
 	struct list_head node;
 	struct iommu_domain *iommu;
 	struct list_head groups;
 	bool coherent;
-	struct iommu_iotlb_gather gather;
-	bool unflushed;
+	struct unflushed unflushed[SEGMENT_KINDS];
 };
 
 /**
@@ -56,7 +67,8 @@ int domains_map(struct container *c, const struct extent *e, int prot,
 		gfp_t gfp);
 bool domain_unmap(struct domain *d, const struct extent *v, unsigned int nr);
 bool domains_unmap(struct container *c, const struct extents *ex);
-void domains_unmap_unflushed(struct container *c, const struct extents *ex);
-void domains_flush(struct container *c);
+bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
+			     enum segment_kind kind);
+void domains_flush(struct container *c, enum segment_kind kind);
 
 #endif

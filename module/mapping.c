@@ -179,6 +179,31 @@ static u64 mapping_remove(struct container *c, struct mapping *m)
 	return size;
 }
 
+/*
+ * This mapping and all up to @last. A flush can cost more than all else, so one
+ * serves them all, before the first page is unpinned.
+ */
+static u64 remove_from(struct container *c, struct mapping *from, u64 last)
+{
+	struct mapping *m, *next;
+	struct segment *s;
+	u64 size = 0;
+
+	for (m = from; m; m = mapping_next(m, last)) {
+		list_for_each_entry(s, &m->segments, node)
+			if (s->kind == SEGMENT_PINNED)
+				pinned_unmap_unflushed(c, s);
+	}
+	domains_flush(c, SEGMENT_PINNED);
+
+	for (m = from; m; m = next) {
+		next = mapping_next(m, last);
+		size += mapping_remove(c, m);
+		cond_resched();
+	}
+	return size;
+}
+
 /* @m is the lowest mapping of the range. */
 static bool cut(struct container *c, struct mapping *m, u64 first, u64 last)
 {
@@ -253,7 +278,7 @@ again:
 int mapping_unmap(struct container *c, u64 first, u64 last,
 		  const struct vfio_bitmap *dirty, u64 *unmapped)
 {
-	struct mapping *m, *next;
+	struct mapping *m;
 	int ret;
 
 	*unmapped = 0;
@@ -266,10 +291,7 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 		if (ret)
 			return ret;
 	}
-	for (; m; m = next) {
-		next = mapping_next(m, last);
-		*unmapped += mapping_remove(c, m);
-	}
+	*unmapped = remove_from(c, m, last);
 	return 0;
 }
 
@@ -281,12 +303,9 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
  */
 u64 mapping_unmap_all(struct container *c)
 {
-	struct mapping *m;
-	u64 unmapped = 0;
+	struct mapping *m = mapping_first(c, 0, U64_MAX);
 
-	while ((m = mapping_first(c, 0, U64_MAX)))
-		unmapped += mapping_remove(c, m);
-	return unmapped;
+	return m ? remove_from(c, m, U64_MAX) : 0;
 }
 
 /**

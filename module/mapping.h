@@ -53,6 +53,7 @@ struct mapping {
 enum segment_kind {
 	SEGMENT_PINNED,
 	SEGMENT_MIRROR,
+	SEGMENT_KINDS,
 };
 
 /**

@@ -168,7 +168,7 @@ static bool revoke_unflushed(struct mirror *m)
 {
 	if (!m->extents.nr)
 		return false;
-	domains_unmap_unflushed(m->container, &m->extents);
+	domains_unmap_unflushed(m->container, &m->extents, SEGMENT_MIRROR);
 	extents_free(&m->extents);
 	return true;
 }
@@ -177,7 +177,7 @@ static bool revoke_unflushed(struct mirror *m)
 static void revoke(struct mirror *m)
 {
 	revoke_unflushed(m);
-	domains_flush(m->container);
+	domains_flush(m->container, SEGMENT_MIRROR);
 }
 
 static bool awaits(const struct mirror *m)
@@ -253,7 +253,7 @@ static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
 	} else if (revoke_unflushed(m)) {
 		*finish = &m->finish;
 	} else {
-		domains_flush(m->container);
+		domains_flush(m->container, SEGMENT_MIRROR);
 	}
 	if (!is_gone(m))
 		await_restore(m, range->event == MMU_NOTIFY_CLEAR ? QUIET_NS :
@@ -319,7 +319,7 @@ static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *finish
 					notifier);
 
 	lock_for_revocation(m->container);
-	domains_flush(m->container);
+	domains_flush(m->container, SEGMENT_MIRROR);
 	mutex_unlock(&m->container->mirror_lock);
 }
 

@@ -424,7 +424,7 @@ static void unmap_scattered(struct container *c, struct pinned *p)
 	read_back_free(&rb);
 }
 
-static bool unmap_remembered(struct container *c, struct pinned *p)
+static bool unmap_remembered(struct container *c, struct pinned *p, bool flush)
 {
 	struct extent whole = {
 		.iova = segment_iova(&p->seg),
@@ -432,7 +432,10 @@ static bool unmap_remembered(struct container *c, struct pinned *p)
 	};
 	struct extents ex = { .v = &whole, .nr = 1 };
 
-	return !p->mapped || domains_unmap(c, &ex);
+	if (!p->mapped)
+		return true;
+	return flush ? domains_unmap(c, &ex) :
+		       domains_unmap_unflushed(c, &ex, SEGMENT_PINNED);
 }
 
 static void pinned_destroy(struct container *c, struct pinned *p)
@@ -443,7 +446,7 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 		forget_mapped(p);
 		unmap_scattered(c, p);
 	} else {
-		unmapped = unmap_remembered(c, p);
+		unmapped = unmap_remembered(c, p, true);
 	}
 	/* memory that a device may still reach is lost, but nobody else's */
 	if (unmapped)
@@ -488,6 +491,23 @@ struct segment *pinned_map(struct container *c, struct mapping *m,
 		return ERR_PTR(ret);
 	}
 	return &p->seg;
+}
+
+/**
+ * pinned_unmap_unflushed() - Begin to unmap a segment
+ * @c: the container, its lock held
+ * @s: the segment; the next thing to happen to it is pinned_unmap(), and before
+ *     that domains_flush()
+ *
+ * Does nothing if it needs its entries to tell what is pinned.
+ */
+void pinned_unmap_unflushed(struct container *c, struct segment *s)
+{
+	struct pinned *p = to_pinned(s);
+
+	/* what a driver did not unmap stays for pinned_unmap() to find out */
+	if (!p->scattered && unmap_remembered(c, p, false))
+		p->mapped = 0;
 }
 
 /**
