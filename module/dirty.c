@@ -21,6 +21,9 @@
 
 #define CHUNK_WORDS	64U
 
+/* What is all dirty is copied from here. */
+static const u64 all_ones[512] = { [0 ... 511] = ~0ULL };
+
 static unsigned int granule_shift(const struct container *c)
 {
 	return __ffs64(c->pgsizes);
@@ -155,6 +158,8 @@ static int report_one(struct container *c, struct mapping *m, u64 base,
 	u64 skip = (m->node.start - base) >> granule_shift(c);
 	s64 nbits = mapping_bits(c, m);
 	s64 pos = -(s64)(skip & 63);
+	bool all = all_dirty(c);
+	const u64 *from;
 	unsigned int n;
 
 	bitmap += skip >> 6;
@@ -163,11 +168,18 @@ static int report_one(struct container *c, struct mapping *m, u64 base,
 	below &= ~(~0ULL << -pos);
 
 	while (pos < nbits) {
-		for (n = 0; n < CHUNK_WORDS && pos < nbits; n++, pos += 64)
-			buf[n] = bits_at(m, all_dirty(c), pos, nbits);
-		buf[0] |= below;
-		below = 0;
-		if (copy_to_user(bitmap, buf, n * sizeof(*buf)))
+		if (all && pos >= 0 && nbits - pos >= 64) {
+			from = all_ones;
+			n = min_t(s64, ARRAY_SIZE(all_ones), (nbits - pos) / 64);
+			pos += 64 * n;
+		} else {
+			from = buf;
+			for (n = 0; n < CHUNK_WORDS && pos < nbits; n++, pos += 64)
+				buf[n] = bits_at(m, all, pos, nbits);
+			buf[0] |= below;
+			below = 0;
+		}
+		if (copy_to_user(bitmap, from, n * sizeof(*from)))
 			return -EFAULT;
 		bitmap += n;
 	}
@@ -215,6 +227,9 @@ int dirty_take(struct container *c, u64 first, u64 last, u64 __user *bitmap)
 	ret = dirty_report(c, first, last, first, bitmap);
 	if (ret)
 		return ret;
+	/* all stay dirty; dirty_mark_all() when that changes */
+	if (all_dirty(c))
+		return 0;
 	for_each_mapping_in(m, c, first, last) {
 		bitmap_zero(m->dirty, mapping_bits(c, m));
 		mark_pins(c, m);
