@@ -572,6 +572,9 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 		ret = -EFAULT;
 	if (ret) {
 		mirror_unmap(c, &m->seg);
+		/* revoked, perhaps, for one that has not come to stay */
+		if (replaced)
+			mirror_await(replaced);
 		return ERR_PTR(ret);
 	}
 	return &m->seg;
