@@ -47,8 +47,8 @@ arm64_kver()
 }
 
 # exact_kver [NAME [IOMMU]]: the version that a name like 6.12 is short for, or trixie, or
-# backports (trixie's); without one $KVER's, else this machine's own. 6.1-arm64 is an arm64
-# kernel, and so is 6.1 with an IOMMU that only Arm has.
+# backports (trixie's), or 6.1-debug, which builds it; without one $KVER's, else this
+# machine's own. 6.1-arm64 is an arm64 kernel, and so is 6.1 with an IOMMU that only Arm has.
 exact_kver()
 {
 	local name=${1:-${KVER:-}} own kver
@@ -63,6 +63,10 @@ exact_kver()
 		;;
 	[0-9].[0-9]-arm64 | [0-9].[0-9][0-9]-arm64)
 		arm64_kver "${name%-arm64}"
+		return
+		;;
+	6.1-debug | 6.1-kcsan)
+		"$top/lab/debug-kernel" "$name"
 		return
 		;;
 	trixie | backports)
@@ -87,6 +91,22 @@ exact_kver()
 		return
 	done <"$trixie.kernels"
 	die "no kernel $name: there are $own $(paste -sd ' ' "$trixie.kernels")"
+}
+
+# Is this kernel one of lab/debug-kernel's?
+watches_itself()
+{
+	[[ $1 == *-debug || $1 == *-kcsan ]]
+}
+
+# headers_of KVER: what modules for it are built against.
+headers_of()
+{
+	if watches_itself "$1"; then
+		echo "$cache/$1/lib/modules/$1/build"
+	else
+		echo "/lib/modules/$1/build"
+	fi
 }
 
 # Is this kernel built in the chroot? Not if this machine has its headers.
