@@ -39,6 +39,16 @@ bool on_arm(void)
 	return !strcmp(name.machine, "aarch64");
 }
 
+unsigned int patience(void)
+{
+	struct utsname name;
+
+	if (uname(&name))
+		return 1;
+	return strstr(name.release, "-debug") || strstr(name.release, "-kcsan") ?
+	       8 : 1;
+}
+
 void lacks(const char *what)
 {
 	printf("# LACKS: %s\n", what);
@@ -93,7 +103,7 @@ static int arm(void **state)
 {
 	const struct CMUnitTest *test = *state;
 
-	alarm(TEST_TIMEOUT);
+	alarm(TEST_TIMEOUT * patience());
 	*state = NULL;
 	return test->setup_func ? test->setup_func(state) : 0;
 }
@@ -151,7 +161,7 @@ int test_main(int argc, char **argv, const struct CMUnitTest *tests,
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGALRM, timed_out);
-	alarm(TEST_TIMEOUT);
+	alarm(TEST_TIMEOUT * patience());
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return _cmocka_run_group_tests(argv[0], chosen, n, setup, teardown);
 }

@@ -45,7 +45,8 @@
 #define IOVA_NVME	0x7000200000ULL
 #define IOVA		0x2000000000ULL
 
-#define FAULT_MS	1000	/* a fault's interrupt on a busy TCG guest */
+/* a fault's interrupt on a busy TCG guest */
+#define FAULT_MS	(1000 * patience())
 
 #define TEST(f, setup, teardown) \
 	{ #f, f, setup, teardown, NULL }
@@ -70,6 +71,9 @@ bool on_tether(void);
 /* Is the kernel older than this? For what in-tree does otherwise since. */
 bool kernel_before(unsigned int major, unsigned int minor);
 bool on_arm(void);
+
+/* How much longer everything may take: a kernel that watches itself is slow. */
+unsigned int patience(void);
 
 /* Ends a test that this machine has no means for. It says what is missing. */
 void lacks(const char *what);

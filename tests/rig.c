@@ -107,6 +107,7 @@ double expect_return(uint64_t iova, uint64_t offset, double start, double limit)
 {
 	double end, stood_still;
 
+	limit *= patience();
 	do {
 		/* The end of a try counts: it may have landed at its start. */
 		bool landed = dma_lands(iova, offset);
