@@ -16,6 +16,7 @@ help:
 	@echo 'make demo       show the hole in the in-tree module, and tether closing it'
 	@echo 'make test       run all tests on stock kernels under QEMU    [KVER=only that one]'
 	@echo 'make matrix     the same on every kernel with every IOMMU'
+	@echo 'make debug-test the tests on debug kernels, failing allocations, coverage'
 	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
 	@echo 'make stress     everything against everything, under DMA  [SECONDS=60] [SEED=]'
 	@echo 'make fuzz       random calls on a container  [SECONDS=60] [SEED=]'
@@ -79,6 +80,11 @@ demo: deps
 test: deps
 	@tests/matrix $(kver)/vtd/full $(if $(KVER),,trixie/vtd backports/vtd)
 
+# On kernels that watch themselves, built from Debian's source; hours, not minutes.
+debug-test: deps
+	@lab/deps coverage
+	@tests/debug-test
+
 # virtio-iommu is not in the x86 kernel of bookworm; an SMMU is Arm's, with its kernel.
 matrix: deps
 	@tests/matrix $(foreach i,vtd amd,$(kver)/$i) \
@@ -130,5 +136,5 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/lab build/log
 
-.PHONY: help deps deps-module module modules tests fetch lab demo test matrix \
+.PHONY: help deps deps-module module modules tests fetch lab demo test debug-test matrix \
 	differential stress fuzz bench model install uninstall clean
