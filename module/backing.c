@@ -84,6 +84,18 @@ static struct vfio_pci_core_device *vma_vfio_pci(const struct vm_area_struct *vm
 	return container_of(vdev, struct vfio_pci_core_device, vdev);
 }
 
+static void set_name(struct backing *b, const struct vm_area_struct *vma)
+{
+	struct vfio_device *vdev = vma_vfio_device(vma);
+
+	if (vdev)
+		strscpy(b->name, dev_name(vdev->dev), sizeof(b->name));
+	else
+		snprintf(b->name, sizeof(b->name), "%pD", vma->vm_file);
+	b->region = -1;
+	b->offset = 0;
+}
+
 static void log_refusal(const struct vm_area_struct *vma)
 {
 	pr_warn_ratelimited("%s[%d]: DMA to memory of %pD refused: it belongs to no VFIO device; strict_mmio_maps=N would allow it\n",
@@ -122,6 +134,7 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 	b->no_wait = false;
 	b->file = vma->vm_file;
 	b->vfio = vma_vfio_device(vma);
+	set_name(b, vma);
 	if (!b->vfio && READ_ONCE(strict_mmio_maps)) {
 		log_refusal(vma);
 		ret = -EPERM;
@@ -240,8 +253,8 @@ static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
 	return 0;
 }
 
-/* Is all of this in one memory BAR? */
-static bool in_one_bar(struct pci_dev *pdev, phys_addr_t first, phys_addr_t last)
+/* The memory BAR that all of this is in, or -1. */
+static int find_bar(struct pci_dev *pdev, phys_addr_t first, phys_addr_t last)
 {
 	int i;
 
@@ -251,9 +264,9 @@ static bool in_one_bar(struct pci_dev *pdev, phys_addr_t first, phys_addr_t last
 
 		if (len && pci_resource_flags(pdev, i) & IORESOURCE_MEM &&
 		    first >= start && last <= start + len - 1)
-			return true;
+			return i;
 	}
-	return false;
+	return -1;
 }
 
 /*
@@ -284,7 +297,7 @@ static bool maps_one_bar(const struct vm_area_struct *vma, unsigned long addr,
 		return false;
 	pdev = to_pci_dev(vdev->dev);
 	return vfio_pci_says(vma, addr, pdev, phys) &&
-	       in_one_bar(pdev, phys, phys + (last - addr));
+	       find_bar(pdev, phys, phys + (last - addr)) >= 0;
 }
 
 /*
@@ -345,6 +358,24 @@ static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
 	return 0;
 }
 
+/* Said once, of the first address: restore may begin behind it. */
+static void set_region(struct backing *b, const struct vm_area_struct *vma,
+		       phys_addr_t phys)
+{
+	struct vfio_device *vdev = vma_vfio_device(vma);
+	struct pci_dev *pdev;
+	int bar;
+
+	if (b->region >= 0 || !vdev || !dev_is_pci(vdev->dev))
+		return;
+	pdev = to_pci_dev(vdev->dev);
+	bar = find_bar(pdev, phys, phys);
+	if (bar < 0)
+		return;
+	b->offset = phys - pci_resource_start(pdev, bar);
+	WRITE_ONCE(b->region, bar);
+}
+
 static bool still_is(const struct vm_area_struct *vma, int prot,
 		     const struct backing *b)
 {
@@ -359,7 +390,7 @@ static bool still_is(const struct vm_area_struct *vma, int prot,
  * @first: first user address
  * @last: last user address
  * @prot: IOMMU_* permissions wanted
- * @b: what backing_find() had found there
+ * @b: what backing_find() had found there; gets its region
  * @iova: device address that @first has
  * @ex: the extents are added to these
  *
@@ -372,7 +403,7 @@ static bool still_is(const struct vm_area_struct *vma, int prot,
  * -ENOMEM; -EINTR.
  */
 int backing_resolve(struct mm_struct *mm, unsigned long first,
-		    unsigned long last, int prot, const struct backing *b,
+		    unsigned long last, int prot, struct backing *b,
 		    dma_addr_t iova, struct extents *ex)
 {
 	struct extent e = { .iova = iova };
@@ -396,6 +427,8 @@ int backing_resolve(struct mm_struct *mm, unsigned long first,
 			ret = resolve_some(vma, &addr,
 					   min(last, vma->vm_end - 1),
 					   write, &e, ex);
+		if (!ret && ex->nr == 1)
+			set_region(b, vma, ex->v[0].phys);
 		if (ret == -EAGAIN)
 			ret = 0;
 		if (!ret && fatal_signal_pending(current))

@@ -2,6 +2,7 @@
 /*
  * Containers: their birth and their end. container.h has the lock order.
  */
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -14,6 +15,8 @@
 #include "mirror.h"
 #include "params.h"
 #include "span.h"
+
+static atomic_t last_id;
 
 /**
  * container_open() - Make the backend's side of a container
@@ -33,6 +36,7 @@ struct container *container_open(unsigned long type)
 	if (!c)
 		return ERR_PTR(-ENOMEM);
 
+	c->id = atomic_inc_return(&last_id);
 	mutex_init(&c->lock);
 	mutex_init(&c->device_lock);
 	mutex_init(&c->mirror_lock);

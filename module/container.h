@@ -31,6 +31,8 @@
 
 /**
  * struct container - An open container with this backend
+ * @id: its number, for people; no other container gets it while the module
+ *	is loaded
  * @lock: serialises everything but revocation; guards all below unless said
  * @mirror_lock: see above
  * @device_lock: see above
@@ -57,6 +59,7 @@
  * @regrouped: woken when that is over
  */
 struct container {
+	u32 id;
 	struct mutex lock;		/* outermost */
 	struct mutex device_lock;
 	struct mutex mirror_lock;	/* innermost */

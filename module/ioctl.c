@@ -16,6 +16,7 @@
 #include "ioctl.h"
 #include "mapping.h"
 #include "span.h"
+#include "trace.h"
 
 /* else a 64-bit argument would have to be checked before it is narrowed */
 static_assert(sizeof(unsigned long) == sizeof(u64));
@@ -193,6 +194,8 @@ static long map_dma(struct container *c, void __user *arg)
 	else
 		ret = mapping_map(c, map.iova, map.vaddr, map.size, prot);
 	mutex_unlock(&c->lock);
+	if (ret)
+		trace_refuse(c, map.iova, map.vaddr, map.size, ret);
 	return ret;
 }
 

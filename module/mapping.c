@@ -29,6 +29,7 @@
 #include "mirror.h"
 #include "pinned.h"
 #include "span.h"
+#include "trace.h"
 
 /* How often drivers are asked to give pins back before they are given up. */
 #define NOTIFY_TRIES	10
@@ -82,6 +83,7 @@ static void depopulate(struct container *c, struct mapping *m)
 
 	list_for_each_entry_safe(s, tmp, &m->segments, node) {
 		list_del(&s->node);
+		trace_unmap(c, s);
 		if (s->kind == SEGMENT_PINNED)
 			pinned_unmap(c, s);
 		else
@@ -120,6 +122,7 @@ static int populate(struct container *c, struct mapping *m)
 			return PTR_ERR(s);
 
 		list_add_tail(&s->node, &m->segments);
+		trace_map(c, s);
 		done += s->size;
 	}
 	return 0;
@@ -413,8 +416,13 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 		return ret;
 	}
 
-	list_for_each_entry_safe(s, tmp, &replaced, node)
+	list_for_each_entry_safe(s, tmp, &replaced, node) {
+		trace_unmap(c, s);
 		mirror_unmap(c, s);
+	}
+	list_for_each_entry(s, &m->segments, node)
+		if (s->kind == SEGMENT_MIRROR)
+			trace_map(c, s);
 	m->stale = false;
 	c->nr_stale--;
 	return 0;

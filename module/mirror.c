@@ -83,6 +83,7 @@
 #include "mapping.h"
 #include "mirror.h"
 #include "span.h"
+#include "trace.h"
 
 /* Under mirror_lock nothing may reclaim; on failure it is dropped for that. */
 #define GFP_MIRROR	(GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT)
@@ -125,6 +126,8 @@
  *	    over the mirror cannot be LIVE, and only LIVE ones need it.
  * @extents: what is in the IOMMU; some: LIVE
  * @revoked_at: when it was last revoked
+ * @away_since: when it stopped to be LIVE, 0 while it is and before it was
+ * @revocations: how often it did
  * @retry: in container->revoked while it waits for restore
  */
 struct mirror {
@@ -138,6 +141,8 @@ struct mirror {
 	struct mmu_interval_notifier_finish finish;
 	struct extents extents;
 	ktime_t revoked_at;
+	ktime_t away_since;
+	unsigned int revocations;
 	struct timerqueue_node retry;
 };
 
@@ -239,15 +244,49 @@ static void await_restore(struct mirror *m, u64 delay_ns)
 	schedule_restore(m->container);
 }
 
+static u64 bytes_left(const struct mirror *m)
+{
+	const struct span *s;
+	u64 left = 0;
+
+	list_for_each_entry(s, &m->pieces, node)
+		left += s->last - s->first + 1;
+	return left;
+}
+
+/* Say so: it was LIVE, or some of it will never be again. */
+static void tell_revoked(struct mirror *m, bool was_live, int cause)
+{
+	if (was_live) {
+		m->revocations++;
+		m->away_since = ktime_get();
+	}
+	if (trace_revoke_enabled())
+		trace_revoke(m->container, &m->seg, cause,
+			     m->seg.size - bytes_left(m));
+}
+
+static void tell_restored(struct mirror *m)
+{
+	if (!m->away_since)
+		return;
+	trace_restore(m->container, &m->seg,
+		      ktime_to_ns(ktime_sub(ktime_get(), m->away_since)));
+	m->away_since = 0;
+}
+
 static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
 		       struct mmu_interval_notifier_finish **finish)
 {
+	bool for_good = range->event == MMU_NOTIFY_UNMAP ||
+			range->event == MMU_NOTIFY_RELEASE;
+	bool was_live = m->extents.nr;
+
 	/*
 	 * Once addresses are given up, events there are none of ours, and
 	 * nobody would wait for a flush: it has to be over before.
 	 */
-	if (range->event == MMU_NOTIFY_UNMAP ||
-	    range->event == MMU_NOTIFY_RELEASE) {
+	if (for_good) {
 		revoke(m);
 		give_up(m, range->start, range->end - 1);
 	} else if (revoke_unflushed(m)) {
@@ -255,6 +294,8 @@ static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
 	} else {
 		domains_flush(m->container, SEGMENT_MIRROR);
 	}
+	if (was_live || for_good)
+		tell_revoked(m, was_live, range->event);
 	if (!is_gone(m))
 		await_restore(m, range->event == MMU_NOTIFY_CLEAR ? QUIET_NS :
 								    SOON_NS);
@@ -351,6 +392,7 @@ static int enter(struct mirror *m, struct extents *ex, struct mirror *replaced)
 	m->extents = *ex;
 	*ex = (struct extents){};
 	await_no_more(m);
+	tell_restored(m);
 	return 0;
 }
 
@@ -597,6 +639,14 @@ void mirror_unmap(struct container *c, struct segment *s)
 	mmu_interval_notifier_remove(&m->notifier);
 	mirror_free(m);
 	c->mirrors_avail++;
+}
+
+/** segment_backing() - What a segment mirrors, or NULL if it is RAM */
+const struct backing *segment_backing(const struct segment *s)
+{
+	if (s->kind != SEGMENT_MIRROR)
+		return NULL;
+	return &container_of(s, struct mirror, seg)->backing;
 }
 
 /**

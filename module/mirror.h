@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 
+struct backing;
 struct container;
 struct domain;
 struct mapping;
@@ -14,6 +15,7 @@ struct segment *mirror_map(struct container *c, struct mapping *m,
 			   size_t offset, size_t size,
 			   struct segment *replaced);
 void mirror_await(struct segment *s);
+const struct backing *segment_backing(const struct segment *s);
 void mirror_unmap(struct container *c, struct segment *s);
 int mirror_join(struct container *c, struct domain *d);
 void mirror_restore_init(struct container *c);

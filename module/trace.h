@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tracepoints: what happens to the memory that containers map. Each map of a
+ * segment has an unmap, and each restore had a revoke. docs/observe.md says
+ * what the fields are. Nothing but names and sizes is read here, so whoever
+ * fires one holds whatever lock the segment wants for that.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM vfio_type1
+
+#if !defined(TETHER_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define TETHER_TRACE_H
+
+#include <linux/iommu.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched.h>
+#include <linux/tracepoint.h>
+
+#include "backing.h"
+#include "container.h"
+#include "mapping.h"
+#include "mirror.h"
+
+TRACE_DEFINE_ENUM(SEGMENT_PINNED);
+TRACE_DEFINE_ENUM(SEGMENT_MIRROR);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_UNMAP);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_CLEAR);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_PROTECTION_VMA);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_PROTECTION_PAGE);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_RELEASE);
+
+#define show_kind(kind)							\
+	__print_symbolic(kind,						\
+			 { SEGMENT_PINNED, "pinned" },			\
+			 { SEGMENT_MIRROR, "mirror" })
+
+/* In the words of docs/behaviour.md: what took the memory from the process. */
+#define show_cause(event)						\
+	__print_symbolic(event,						\
+			 { MMU_NOTIFY_UNMAP, "unmapped" },		\
+			 { MMU_NOTIFY_CLEAR, "off" },			\
+			 { MMU_NOTIFY_PROTECTION_VMA, "mprotect" },	\
+			 { MMU_NOTIFY_PROTECTION_PAGE, "mprotect" },	\
+			 { MMU_NOTIFY_RELEASE, "exit" })
+
+#define show_prot(prot)							\
+	__print_flags(prot, "", { IOMMU_READ, "r" }, { IOMMU_WRITE, "w" })
+
+DECLARE_EVENT_CLASS(segment,
+
+	TP_PROTO(const struct container *c, const struct segment *s),
+
+	TP_ARGS(c, s),
+
+	TP_STRUCT__entry(
+		__field(u32, container)
+		__field(pid_t, owner)
+		__field(u64, iova)
+		__field(u64, size)
+		__field(u64, vaddr)
+		__field(u64, offset)
+		__field(int, region)
+		__field(int, kind)
+		__field(int, prot)
+		__array(char, device, BACKING_NAME)
+	),
+
+	TP_fast_assign(
+		const struct backing *b = segment_backing(s);
+
+		__entry->container = c->id;
+		__entry->owner = s->mapping->task->tgid;
+		__entry->iova = segment_iova(s);
+		__entry->size = s->size;
+		__entry->vaddr = segment_vaddr(s);
+		__entry->offset = b ? b->offset : 0;
+		__entry->region = b ? b->region : -1;
+		__entry->kind = s->kind;
+		__entry->prot = s->mapping->prot;
+		strscpy_pad(__entry->device, b ? b->name : "-", BACKING_NAME);
+	),
+
+	TP_printk("container=%u owner=%d iova=0x%llx size=0x%llx vaddr=0x%llx kind=%s prot=%s device=%s region=%d offset=0x%llx",
+		  __entry->container, __entry->owner, __entry->iova,
+		  __entry->size, __entry->vaddr, show_kind(__entry->kind),
+		  show_prot(__entry->prot), __entry->device, __entry->region,
+		  __entry->offset)
+);
+
+DEFINE_EVENT(segment, map,
+	TP_PROTO(const struct container *c, const struct segment *s),
+	TP_ARGS(c, s)
+);
+
+DEFINE_EVENT(segment, unmap,
+	TP_PROTO(const struct container *c, const struct segment *s),
+	TP_ARGS(c, s)
+);
+
+TRACE_EVENT(revoke,
+
+	TP_PROTO(const struct container *c, const struct segment *s,
+		 int cause, u64 gone),
+
+	TP_ARGS(c, s, cause, gone),
+
+	TP_STRUCT__entry(
+		__field(u32, container)
+		__field(pid_t, owner)
+		__field(u64, iova)
+		__field(u64, size)
+		__field(u64, gone)
+		__field(int, region)
+		__field(int, cause)
+		__array(char, device, BACKING_NAME)
+	),
+
+	TP_fast_assign(
+		const struct backing *b = segment_backing(s);
+
+		__entry->container = c->id;
+		__entry->owner = s->mapping->task->tgid;
+		__entry->iova = segment_iova(s);
+		__entry->size = s->size;
+		__entry->gone = gone;
+		__entry->region = b->region;
+		__entry->cause = cause;
+		strscpy_pad(__entry->device, b->name, BACKING_NAME);
+	),
+
+	TP_printk("container=%u owner=%d iova=0x%llx size=0x%llx device=%s region=%d cause=%s gone=0x%llx",
+		  __entry->container, __entry->owner, __entry->iova,
+		  __entry->size, __entry->device, __entry->region,
+		  show_cause(__entry->cause), __entry->gone)
+);
+
+TRACE_EVENT(restore,
+
+	TP_PROTO(const struct container *c, const struct segment *s,
+		 u64 away_ns),
+
+	TP_ARGS(c, s, away_ns),
+
+	TP_STRUCT__entry(
+		__field(u32, container)
+		__field(pid_t, owner)
+		__field(u64, iova)
+		__field(u64, size)
+		__field(u64, away_ns)
+		__field(int, region)
+		__array(char, device, BACKING_NAME)
+	),
+
+	TP_fast_assign(
+		const struct backing *b = segment_backing(s);
+
+		__entry->container = c->id;
+		__entry->owner = s->mapping->task->tgid;
+		__entry->iova = segment_iova(s);
+		__entry->size = s->size;
+		__entry->away_ns = away_ns;
+		__entry->region = b->region;
+		strscpy_pad(__entry->device, b->name, BACKING_NAME);
+	),
+
+	TP_printk("container=%u owner=%d iova=0x%llx size=0x%llx device=%s region=%d away_ns=%llu",
+		  __entry->container, __entry->owner, __entry->iova,
+		  __entry->size, __entry->device, __entry->region,
+		  __entry->away_ns)
+);
+
+TRACE_EVENT(refuse,
+
+	TP_PROTO(const struct container *c, u64 iova, u64 vaddr, u64 size,
+		 int error),
+
+	TP_ARGS(c, iova, vaddr, size, error),
+
+	TP_STRUCT__entry(
+		__field(u32, container)
+		__field(u64, iova)
+		__field(u64, vaddr)
+		__field(u64, size)
+		__field(int, error)
+	),
+
+	TP_fast_assign(
+		__entry->container = c->id;
+		__entry->iova = iova;
+		__entry->vaddr = vaddr;
+		__entry->size = size;
+		__entry->error = error;
+	),
+
+	TP_printk("container=%u iova=0x%llx size=0x%llx vaddr=0x%llx error=%d",
+		  __entry->container, __entry->iova, __entry->size,
+		  __entry->vaddr, __entry->error)
+);
+
+#endif
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tracepoints: what is mapped, revoked, restored, unmapped and refused is
+ * told, with the names by which an operator knows it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "rig.h"
+#include "trace.h"
+
+#define RAM_LEN		(4 * PAGE)
+#define IOVA_RAM	(IOVA + RIG_LEN)
+
+static char owner[32], ram_iova[32], ram_size[32];
+static const char rig_iova[] = "iova=0x2000000000";
+
+static int open_all(void **state)
+{
+	ok(rig_open(state));
+	ok(trace_open());
+	snprintf(owner, sizeof(owner), "owner=%d", getpid());
+	snprintf(ram_iova, sizeof(ram_iova), "iova=0x%llx", IOVA_RAM);
+	snprintf(ram_size, sizeof(ram_size), "size=0x%llx", RAM_LEN);
+	return 0;
+}
+
+static int close_all(void **state)
+{
+	trace_close();
+	return rig_close(state);
+}
+
+static int mapped(void **state)
+{
+	ok(trace_clear());
+	return rig_mapped(state);
+}
+
+/* Restore works by itself: wait for its record. */
+static const char *await_restore(void)
+{
+	double end = now() + 3;
+	const char *record;
+
+	do {
+		record = trace_find("restore", rig_iova, NULL);
+		if (record)
+			return record;
+		sleep_ms(5);
+	} while (now() < end);
+	broken("no restore was traced");
+	return NULL;
+}
+
+static void *get_ram(void)
+{
+	void *ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(ram, MAP_FAILED);
+	return ram;
+}
+
+static void ram_is_traced(void **state)
+{
+	void *ram = get_ram();
+
+	(void)state;
+	ok(trace_clear());
+	ok(vfio_dma_map(&rig.container, ram, IOVA_RAM, RAM_LEN, VFIO_DMA_RO));
+	assert_non_null(trace_find("map", owner, ram_iova, ram_size,
+				   "kind=pinned prot=r device=-", NULL));
+	assert_int_equal(trace_count("unmap"), 0);
+	ok(vfio_dma_unmap(&rig.container, IOVA_RAM, RAM_LEN, NULL));
+	assert_non_null(trace_find("unmap", owner, ram_iova, ram_size,
+				   "kind=pinned", NULL));
+	munmap(ram, RAM_LEN);
+}
+
+static void device_memory_is_traced_by_name(void **state)
+{
+	uint8_t *map = vfio_region_mmap(&rig.device, TARGET_BAR, 3 * MIB, MIB,
+					PROT_READ | PROT_WRITE, NULL);
+
+	(void)state;
+	ok(trace_clear());
+	ok(vfio_dma_map(&rig.container, map + PAGE, IOVA, PAGE, VFIO_DMA_RW));
+	assert_non_null(trace_find("map", owner, rig_iova, "size=0x1000 ",
+				   "kind=mirror prot=rw device=" TARGET " region=2 offset=0x301000",
+				   NULL));
+	ok(vfio_dma_unmap(&rig.container, IOVA, PAGE, NULL));
+	assert_non_null(trace_find("unmap", owner, rig_iova,
+				   "kind=mirror", "device=" TARGET, NULL));
+	munmap(map, MIB);
+}
+
+static void each_segment_is_traced(void **state)
+{
+	uint8_t *at = vfio_reserve(2 * PAGE, PAGE, 0);
+
+	(void)state;
+	assert_int_equal(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
+	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, PAGE,
+					 PROT_READ | PROT_WRITE, at + PAGE));
+	ok(trace_clear());
+	ok(vfio_dma_map(&rig.container, at, IOVA, 2 * PAGE, VFIO_DMA_RW));
+	assert_int_equal(trace_count("map"), 2);
+	assert_non_null(trace_find("map", rig_iova, "kind=pinned", NULL));
+	assert_non_null(trace_find("map", "iova=0x2000001000", "kind=mirror",
+				   NULL));
+	ok(vfio_dma_unmap(&rig.container, IOVA, 2 * PAGE, NULL));
+	assert_int_equal(trace_count("unmap"), 2);
+	munmap(at, 2 * PAGE);
+}
+
+static void outages_are_traced_with_their_length(void **state)
+{
+	const char *record;
+	double away;
+
+	(void)state;
+	ok(vfio_decoding(&rig.device, false));
+	record = trace_find("revoke", owner, rig_iova, "device=" TARGET,
+			    "region=2 cause=off gone=0x0", NULL);
+	assert_non_null(record);
+	sleep_ms(300);
+	assert_int_equal(trace_count("restore"), 0);
+	ok(vfio_decoding(&rig.device, true));
+	record = await_restore();
+	assert_non_null(strstr(record, "device=" TARGET));
+	away = atof(trace_field(record, "away_ns=")) / 1e9;
+	if (away < 0.3 || away > 3)
+		broken("away for %.3f s, says the record", away);
+}
+
+static void what_is_unmapped_is_traced_as_gone(void **state)
+{
+	(void)state;
+	munmap(rig.map + RIG_HALF, RIG_HALF);
+	assert_non_null(trace_find("revoke", rig_iova,
+				   "cause=unmapped gone=0x800000", NULL));
+	await_restore();
+}
+
+static void mprotect_is_traced(void **state)
+{
+	(void)state;
+	assert_int_equal(mprotect(rig.map, RIG_LEN, PROT_READ), 0);
+	assert_non_null(trace_find("revoke", rig_iova, "cause=mprotect gone=0x0",
+				   NULL));
+	assert_int_equal(mprotect(rig.map, RIG_LEN, PROT_READ | PROT_WRITE), 0);
+	await_restore();
+}
+
+/* The mapping is the child's, the container ours. */
+static void exit_is_traced_with_its_owner(void **state)
+{
+	char text[32];
+	pid_t child;
+	int status;
+
+	(void)state;
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		void *map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, MIB,
+					     PROT_READ, NULL);
+
+		_exit(!map || vfio_dma_map(&rig.container, map, IOVA, MIB,
+					   VFIO_DMA_RO));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	snprintf(text, sizeof(text), "owner=%d", child);
+	assert_non_null(trace_find("map", rig_iova, text, NULL));
+	assert_non_null(trace_find("revoke", rig_iova, text, "device=" TARGET,
+				   "gone=0x100000", NULL));
+}
+
+static void refusals_are_traced(void **state)
+{
+	(void)state;
+	refused(EEXIST, vfio_dma_map(&rig.container, rig.map, IOVA, PAGE,
+				     VFIO_DMA_RW));
+	assert_non_null(trace_find("refuse", rig_iova, "size=0x1000 ",
+				   "error=-17", NULL));
+	munmap(rig.map + PAGE, PAGE);
+	ok(trace_clear());
+	refused(EFAULT, vfio_dma_map(&rig.container, rig.map + PAGE, IOVA_RAM,
+				     PAGE, VFIO_DMA_RW));
+	assert_non_null(trace_find("refuse", ram_iova, "error=-14", NULL));
+	/* ... and when a part of it had been mapped, that was unmapped. */
+	refused(EFAULT, vfio_dma_map(&rig.container, rig.map, IOVA_RAM,
+				     2 * PAGE, VFIO_DMA_RW));
+	assert_int_equal(trace_count("map"), 1);
+	assert_int_equal(trace_count("unmap"), 1);
+	assert_int_equal(trace_count("refuse"), 2);
+}
+
+static void memory_that_is_not_mapped_any_more_is_not_traced(void **state)
+{
+	(void)state;
+	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
+	assert_int_equal(trace_count("map"), 1);
+	assert_int_equal(trace_count("unmap"), 1);
+	munmap(rig.map, RIG_LEN);
+	rig.map = NULL;
+	assert_int_equal(trace_count("revoke"), 0);
+}
+
+static const struct CMUnitTest tests[] = {
+	TETHER(ram_is_traced, rig_unmapped, rig_heal),
+	TETHER(device_memory_is_traced_by_name, rig_unmapped, rig_heal),
+	TETHER(each_segment_is_traced, rig_unmapped, rig_heal),
+	TETHER(outages_are_traced_with_their_length, mapped, rig_heal),
+	TETHER(what_is_unmapped_is_traced_as_gone, mapped, rig_heal),
+	TETHER(mprotect_is_traced, mapped, rig_heal),
+	TETHER(exit_is_traced_with_its_owner, rig_unmapped, rig_heal),
+	TETHER(refusals_are_traced, mapped, rig_heal),
+	TETHER(memory_that_is_not_mapped_any_more_is_not_traced, mapped,
+	       rig_heal),
+};
+
+TEST_MAIN(tests, open_all, close_all)
