@@ -144,6 +144,24 @@ in_arm64()
 	env APT_CONFIG="$apt/conf" "$@"
 }
 
+# put FILE NAME: a file under its name in the tree $root, unless it is there already.
+# shellcheck disable=SC2154 # root is the caller's
+put()
+{
+	[ -e "$root$2" ] || install -D "$1" "$root$2"
+}
+
+# put_program FILE NAME: the same with the libraries it wants.
+put_program()
+{
+	local lib
+
+	put "$1" "$2"
+	for lib in $(ldd "$1" 2>/dev/null | grep -o '/[^ ]*'); do
+		put "$lib" "$lib"
+	done
+}
+
 # in_trixie COMMAND [ARG...]: in the chroot, with this tree where it is outside.
 # The mounts are in a namespace of their own and go with the command.
 # shellcheck disable=SC2016 # the inner shell expands them
