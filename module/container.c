@@ -11,6 +11,7 @@
 #include "container.h"
 #include "domain.h"
 #include "emulated.h"
+#include "events.h"
 #include "mapping.h"
 #include "mirror.h"
 #include "params.h"
@@ -71,6 +72,7 @@ void container_release(struct container *c)
 	mutex_unlock(&c->lock);
 
 	cancel_delayed_work_sync(&c->restore);
+	events_set_eventfd(c, -1);
 	spans_free(&c->usable);
 	kfree(c);
 }

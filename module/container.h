@@ -29,6 +29,8 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+struct eventfd_ctx;
+
 /**
  * struct container - An open container with this backend
  * @id: its number, for people; no other container gets it while the module
@@ -54,6 +56,7 @@
  * @nr_revoked: how many they are; under @mirror_lock
  * @restore: brings revoked mirrors back
  * @restore_rests_until: it does not run before; under @mirror_lock
+ * @eventfd: told of revocations and restores, or NULL; under @mirror_lock
  * @regrouping: a group is joining or leaving a domain that revocation uses,
  *		which IOMMU drivers do not expect together; under @mirror_lock
  * @regrouped: woken when that is over
@@ -78,6 +81,7 @@ struct container {
 	unsigned int nr_revoked;
 	struct delayed_work restore;
 	ktime_t restore_rests_until;
+	struct eventfd_ctx *eventfd;
 	bool regrouping;
 	wait_queue_head_t regrouped;
 };

@@ -9,10 +9,12 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
+#include <linux/vfio_tether.h>
 
 #include "container.h"
 #include "dirty.h"
 #include "domain.h"
+#include "events.h"
 #include "ioctl.h"
 #include "mapping.h"
 #include "span.h"
@@ -31,6 +33,7 @@ static long check_extension(struct container *c, unsigned long extension)
 	case VFIO_TYPE1_IOMMU:
 	case VFIO_TYPE1v2_IOMMU:
 	case VFIO_UNMAP_ALL:
+	case VFIO_TETHER_EXTENSION:
 		return 1;
 	case VFIO_DMA_CC_IOMMU:
 		if (!c)
@@ -354,6 +357,49 @@ static long dirty_pages(struct container *c, void __user *arg)
 	}
 }
 
+static long tether_query(struct container *c, void __user *arg)
+{
+	struct vfio_tether_query query, asked;
+	u64 last = U64_MAX;
+
+	if (copy_from_user(&asked, arg, sizeof(asked)))
+		return -EFAULT;
+	if (asked.argsz < sizeof(asked) ||
+	    asked.flags & ~VFIO_TETHER_QUERY_FLAG_ALL)
+		return -EINVAL;
+	if (asked.flags & VFIO_TETHER_QUERY_FLAG_ALL) {
+		if (asked.iova || asked.size)
+			return -EINVAL;
+	} else {
+		if (!asked.size)
+			return -EINVAL;
+		if (check_add_overflow(asked.iova, asked.size - 1, &last))
+			return -EOVERFLOW;
+	}
+
+	query = (struct vfio_tether_query){
+		.argsz = asked.argsz,
+		.flags = asked.flags,
+		.iova = asked.iova,
+		.size = asked.size,
+	};
+	mutex_lock(&c->lock);
+	events_query(c, query.iova, last, &query);
+	mutex_unlock(&c->lock);
+	return copy_to_user(arg, &query, sizeof(query)) ? -EFAULT : 0;
+}
+
+static long tether_set_eventfd(struct container *c, void __user *arg)
+{
+	struct vfio_tether_eventfd set;
+
+	if (copy_from_user(&set, arg, sizeof(set)))
+		return -EFAULT;
+	if (set.argsz < sizeof(set) || set.flags || set.reserved || set.fd < -1)
+		return -EINVAL;
+	return events_set_eventfd(c, set.fd);
+}
+
 /**
  * container_ioctl() - An ioctl on a container's file
  * @c: the container; NULL for VFIO_CHECK_EXTENSION before VFIO_SET_IOMMU
@@ -375,6 +421,10 @@ long container_ioctl(struct container *c, unsigned int cmd, unsigned long arg)
 		return unmap_dma(c, (void __user *)arg);
 	case VFIO_IOMMU_DIRTY_PAGES:
 		return dirty_pages(c, (void __user *)arg);
+	case VFIO_TETHER_QUERY:
+		return tether_query(c, (void __user *)arg);
+	case VFIO_TETHER_SET_EVENTFD:
+		return tether_set_eventfd(c, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}

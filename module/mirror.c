@@ -79,6 +79,7 @@
 #include "compat/compat.h"
 #include "container.h"
 #include "domain.h"
+#include "events.h"
 #include "extent.h"
 #include "mapping.h"
 #include "mirror.h"
@@ -244,13 +245,19 @@ static void await_restore(struct mirror *m, u64 delay_ns)
 	schedule_restore(m->container);
 }
 
-static u64 bytes_left(const struct mirror *m)
+/* What is not given up of a range of its user addresses. */
+static u64 bytes_left(const struct mirror *m, unsigned long first,
+		      unsigned long last)
 {
 	const struct span *s;
-	u64 left = 0;
+	u64 start, end, left = 0;
 
-	list_for_each_entry(s, &m->pieces, node)
-		left += s->last - s->first + 1;
+	list_for_each_entry(s, &m->pieces, node) {
+		start = max_t(u64, s->first, first);
+		end = min_t(u64, s->last, last);
+		if (start <= end)
+			left += end - start + 1;
+	}
 	return left;
 }
 
@@ -263,7 +270,8 @@ static void tell_revoked(struct mirror *m, bool was_live, int cause)
 	}
 	if (trace_revoke_enabled())
 		trace_revoke(m->container, &m->seg, cause,
-			     m->seg.size - bytes_left(m));
+			     m->seg.size - bytes_left(m, 0, ULONG_MAX));
+	events_signal(m->container);
 }
 
 static void tell_restored(struct mirror *m)
@@ -273,6 +281,7 @@ static void tell_restored(struct mirror *m)
 	trace_restore(m->container, &m->seg,
 		      ktime_to_ns(ktime_sub(ktime_get(), m->away_since)));
 	m->away_since = 0;
+	events_signal(m->container);
 }
 
 static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
@@ -639,6 +648,34 @@ void mirror_unmap(struct container *c, struct segment *s)
 	mmu_interval_notifier_remove(&m->notifier);
 	mirror_free(m);
 	c->mirrors_avail++;
+}
+
+/**
+ * mirror_stat() - What a mirror is doing
+ * @s: the segment, its container's lock held
+ * @first: first IOVA asked about, in the segment
+ * @last: last IOVA
+ * @stat: the answer
+ */
+void mirror_stat(const struct segment *s, u64 first, u64 last,
+		 struct mirror_stat *stat)
+{
+	const struct mirror *m = container_of(s, struct mirror, seg);
+	u64 to_user = m->first - segment_iova(s), left;
+
+	*stat = (struct mirror_stat){};
+	mutex_lock(&m->container->mirror_lock);
+	left = bytes_left(m, first + to_user, last + to_user);
+	stat->gone = last - first + 1 - left;
+	/* every piece is in the IOMMU, or none */
+	if (m->extents.nr)
+		stat->live = left;
+	else
+		stat->revoked = left;
+	stat->revocations = m->revocations;
+	if (m->away_since)
+		stat->away_ns = ktime_to_ns(ktime_sub(ktime_get(), m->away_since));
+	mutex_unlock(&m->container->mirror_lock);
 }
 
 /** segment_backing() - What a segment mirrors, or NULL if it is RAM */

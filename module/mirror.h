@@ -15,6 +15,24 @@ struct segment *mirror_map(struct container *c, struct mapping *m,
 			   size_t offset, size_t size,
 			   struct segment *replaced);
 void mirror_await(struct segment *s);
+/**
+ * struct mirror_stat - What a mirror is doing, in a range of its IOVAs
+ * @live: in the IOMMU (bytes)
+ * @revoked: to come back (bytes)
+ * @gone: never to come back (bytes)
+ * @revocations: how often all of it was taken out of the IOMMU
+ * @away_ns: for how long it has been out, if it is
+ */
+struct mirror_stat {
+	u64 live;
+	u64 revoked;
+	u64 gone;
+	unsigned int revocations;
+	u64 away_ns;
+};
+
+void mirror_stat(const struct segment *s, u64 first, u64 last,
+		 struct mirror_stat *stat);
 const struct backing *segment_backing(const struct segment *s);
 void mirror_unmap(struct container *c, struct segment *s);
 int mirror_join(struct container *c, struct domain *d);

@@ -9,6 +9,7 @@
 
 #include <linux/device.h>
 #include <linux/err.h>
+#include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/iommu.h>
@@ -49,6 +50,18 @@ static inline bool iommu_group_has_isolated_msi(struct iommu_group *group)
 	       !iommu_group_for_each_dev(group, NULL,
 					 compat_device_lacks_intr_remap);
 }
+
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+
+/* Could add any number, and nobody but aio did. */
+static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
+{
+	eventfd_signal(ctx, 1);
+}
+
+#define eventfd_signal compat_eventfd_signal
 
 #endif
 
