@@ -9,6 +9,7 @@
 #include <linux/vfio.h>
 
 #include "container.h"
+#include "debugfs.h"
 #include "domain.h"
 #include "emulated.h"
 #include "events.h"
@@ -52,6 +53,7 @@ struct container *container_open(unsigned long type)
 	c->pgsizes = PAGE_MASK;
 	c->v2 = type == VFIO_TYPE1v2_IOMMU;
 	mirror_restore_init(c);
+	debug_add(c);
 	return c;
 }
 
@@ -65,6 +67,7 @@ struct container *container_open(unsigned long type)
  */
 void container_release(struct container *c)
 {
+	debug_del(c);
 	mutex_lock(&c->lock);
 	emulated_detach_all(c);
 	mapping_unmap_all(c);

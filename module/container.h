@@ -29,6 +29,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+struct dentry;
 struct eventfd_ctx;
 
 /**
@@ -57,6 +58,7 @@ struct eventfd_ctx;
  * @restore: brings revoked mirrors back
  * @restore_rests_until: it does not run before; under @mirror_lock
  * @eventfd: told of revocations and restores, or NULL; under @mirror_lock
+ * @debugfs: its directory there
  * @regrouping: a group is joining or leaving a domain that revocation uses,
  *		which IOMMU drivers do not expect together; under @mirror_lock
  * @regrouped: woken when that is over
@@ -82,6 +84,7 @@ struct container {
 	struct delayed_work restore;
 	ktime_t restore_rests_until;
 	struct eventfd_ctx *eventfd;
+	struct dentry *debugfs;
 	bool regrouping;
 	wait_queue_head_t regrouped;
 };

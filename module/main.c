@@ -14,6 +14,7 @@
 #include "backing.h"
 #include "compat/compat.h"
 #include "container.h"
+#include "debugfs.h"
 #include "domain.h"
 #include "emulated.h"
 #include "ioctl.h"
@@ -194,12 +195,14 @@ static int __init type1_init(void)
 	ret = mirror_init();
 	if (ret)
 		goto err_backing;
+	debug_init();
 	ret = vfio_register_iommu_driver(&type1_ops);
 	if (ret)
-		goto err_mirror;
+		goto err_debug;
 	return 0;
 
-err_mirror:
+err_debug:
+	debug_exit();
 	mirror_exit();
 err_backing:
 	backing_exit();
@@ -209,6 +212,7 @@ err_backing:
 static void __exit type1_exit(void)
 {
 	vfio_unregister_iommu_driver(&type1_ops);
+	debug_exit();
 	mirror_exit();
 	backing_exit();
 }

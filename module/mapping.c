@@ -72,6 +72,7 @@ static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
 	m->mm = current->mm;
 	mmgrab(m->mm);
 	m->task = get_task_struct(current->group_leader);
+	m->made_at = ktime_get();
 	INIT_LIST_HEAD(&m->segments);
 	xa_init(&m->pins);
 	return m;

@@ -8,6 +8,7 @@
 #define TETHER_MAPPING_H
 
 #include <linux/interval_tree.h>
+#include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
@@ -28,6 +29,7 @@ struct vfio_bitmap;
  * @mm: address space of its maker, held by mmgrab(): it does not keep the
  *	memory, only the struct
  * @task: thread group leader of its maker, held, for its RLIMIT_MEMLOCK
+ * @made_at: when
  * @charged: pages charged to @mm
  * @segments: struct segment, by ascending offset, without gaps; none while the
  *	      container has no domain
@@ -44,6 +46,7 @@ struct mapping {
 	bool stale;
 	struct mm_struct *mm;
 	struct task_struct *task;
+	ktime_t made_at;
 	unsigned long charged;
 	struct list_head segments;
 	struct xarray pins;

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/kernel/debug/vfio_type1/: a directory for each container, by number,
+ * with what it has mapped and for whom. docs/observe.md has the format.
+ *
+ * A file takes its container's lock for one buffer of text at a time, some 40
+ * lines, and lets go of it before the reader gets them; so no ioctl waits for
+ * a reader, and what is read of many mappings is not of one moment. Files go
+ * before their container does, and that waits for readers: without the lock.
+ */
+#include <linux/debugfs.h>
+#include <linux/iommu.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "backing.h"
+#include "container.h"
+#include "debugfs.h"
+#include "domain.h"
+#include "mapping.h"
+#include "mirror.h"
+
+static struct dentry *root;
+
+/**
+ * struct cursor - How far a reader is
+ * @c: the container
+ * @iova: of the line that is next; survives without the lock
+ * @m: its mapping, while the lock is held
+ * @s: its segment, or NULL if the mapping has none
+ */
+struct cursor {
+	struct container *c;
+	u64 iova;
+	struct mapping *m;
+	struct segment *s;
+};
+
+/* The line at @from, or the next above. */
+static struct cursor *seek(struct cursor *cur, u64 from)
+{
+	struct mapping *m;
+	struct segment *s;
+
+	for_each_mapping_in(m, cur->c, from, U64_MAX) {
+		cur->m = m;
+		if (list_empty(&m->segments) && m->node.start >= from) {
+			cur->s = NULL;
+			cur->iova = m->node.start;
+			return cur;
+		}
+		list_for_each_entry(s, &m->segments, node) {
+			if (segment_iova(s) < from)
+				continue;
+			cur->s = s;
+			cur->iova = segment_iova(s);
+			return cur;
+		}
+	}
+	return NULL;
+}
+
+static void *mappings_start(struct seq_file *file, loff_t *pos)
+{
+	struct cursor *cur = file->private;
+
+	if (mutex_lock_interruptible(&cur->c->lock))
+		return ERR_PTR(-EINTR);
+	if (!*pos) {
+		cur->iova = 0;
+		return SEQ_START_TOKEN;
+	}
+	return seek(cur, cur->iova);
+}
+
+static void *mappings_next(struct seq_file *file, void *at, loff_t *pos)
+{
+	struct cursor *cur = file->private;
+
+	++*pos;
+	if (at == SEQ_START_TOKEN)
+		return seek(cur, 0);
+	if (cur->s && !list_is_last(&cur->s->node, &cur->m->segments)) {
+		cur->s = list_next_entry(cur->s, node);
+		cur->iova = segment_iova(cur->s);
+		return cur;
+	}
+	cur->iova = cur->m->node.last;
+	return cur->iova == U64_MAX ? NULL : seek(cur, cur->iova + 1);
+}
+
+static void mappings_stop(struct seq_file *file, void *at)
+{
+	struct cursor *cur = file->private;
+
+	if (!IS_ERR(at))
+		mutex_unlock(&cur->c->lock);
+}
+
+static void show_mirror(struct seq_file *file, const struct segment *s)
+{
+	const struct backing *b = segment_backing(s);
+	struct mirror_stat stat;
+
+	mirror_stat(s, segment_iova(s), segment_iova(s) + s->size - 1, &stat);
+	seq_printf(file, " mirror %s ", stat.live ? "live" :
+		   stat.revoked ? "revoked" : "gone");
+	seq_escape(file, b->name, " \t\n\\");
+	seq_printf(file, " %d %#llx %llu %llu %llu %u %llu", b->region,
+		   b->offset, stat.live, stat.revoked, stat.gone,
+		   stat.revocations, div_u64(stat.away_ns, NSEC_PER_MSEC));
+}
+
+static int mappings_show(struct seq_file *file, void *at)
+{
+	struct cursor *cur = file->private;
+	struct mapping *m = cur->m;
+
+	if (at == SEQ_START_TOKEN) {
+		seq_puts(file, "#iova size vaddr prot owner age_ms kind state device region offset live revoked gone revocations away_ms\n");
+		return 0;
+	}
+	seq_printf(file, "%#llx %zu %#lx %s%s %d %lld", cur->iova,
+		   cur->s ? cur->s->size : mapping_size(m),
+		   cur->s ? segment_vaddr(cur->s) : m->vaddr,
+		   m->prot & IOMMU_READ ? "r" : "-",
+		   m->prot & IOMMU_WRITE ? "w" : "-", m->task->tgid,
+		   ktime_ms_delta(ktime_get(), m->made_at));
+	if (!cur->s)
+		seq_puts(file, " none - - -1 0 0 0 0 0 0");
+	else if (cur->s->kind == SEGMENT_MIRROR)
+		show_mirror(file, cur->s);
+	else
+		seq_printf(file, " pinned live - -1 0 %zu 0 0 0 0", cur->s->size);
+	seq_putc(file, '\n');
+	return 0;
+}
+
+static const struct seq_operations mappings_seq = {
+	.start = mappings_start,
+	.next = mappings_next,
+	.stop = mappings_stop,
+	.show = mappings_show,
+};
+
+static int mappings_open(struct inode *inode, struct file *file)
+{
+	struct cursor *cur = __seq_open_private(file, &mappings_seq,
+						sizeof(*cur));
+
+	if (!cur)
+		return -ENOMEM;
+	cur->c = inode->i_private;
+	return 0;
+}
+
+static const struct file_operations mappings_fops = {
+	.owner = THIS_MODULE,
+	.open = mappings_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = seq_release_private,
+};
+
+static int summary_show(struct seq_file *file, void *unused)
+{
+	struct container *c = file->private;
+	const struct domain *d;
+	const struct group *g;
+
+	if (mutex_lock_interruptible(&c->lock))
+		return -EINTR;
+	seq_printf(file, "type %s\ngroups", c->v2 ? "v2" : "v1");
+	list_for_each_entry(d, &c->domains, node)
+		list_for_each_entry(g, &d->groups, node)
+			seq_printf(file, " %d", iommu_group_id(g->iommu));
+	seq_printf(file, "\nmappings_avail %u\nmirrors_avail %u\n", c->avail,
+		   c->mirrors_avail);
+	mutex_lock(&c->mirror_lock);
+	seq_printf(file, "waiting %u\n", c->nr_revoked);
+	mutex_unlock(&c->mirror_lock);
+	mutex_unlock(&c->lock);
+	return 0;
+}
+
+DEFINE_SHOW_ATTRIBUTE(summary);
+
+/** debug_add() - A container is there; it may be looked at from now on */
+void debug_add(struct container *c)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", c->id);
+	c->debugfs = debugfs_create_dir(name, root);
+	debugfs_create_file("summary", 0400, c->debugfs, c, &summary_fops);
+	debugfs_create_file("mappings", 0400, c->debugfs, c, &mappings_fops);
+}
+
+/**
+ * debug_del() - Nobody may look at a container any more
+ * @c: the container, its lock not held: a reader who waits for it is waited for
+ */
+void debug_del(struct container *c)
+{
+	debugfs_remove(c->debugfs);
+}
+
+/** debug_init() - On module load; a kernel without debugfs is as good */
+void debug_init(void)
+{
+	root = debugfs_create_dir("vfio_type1", NULL);
+}
+
+/** debug_exit() - On module unload */
+void debug_exit(void)
+{
+	debugfs_remove(root);
+}
