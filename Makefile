@@ -23,6 +23,7 @@ help:
 	@echo 'make bench      what mapping costs: in-tree, tether, the floor [ICOUNT=1] [LONG=1]'
 	@echo 'make model      check the protocol, and mutants of it, with spin'
 	@echo 'make module     build the module    [KVER=version] [STRICT_ONLY=1]'
+	@echo 'make tools      build tetherctl'
 	@echo 'make tests      build the test programs'
 	@echo 'make lab        fetch the kernel and build the guest'
 	@echo 'make install    install the built module for KVER, ahead of the in-tree one'
@@ -123,6 +124,9 @@ bench: deps
 model: deps
 	@model/run
 
+tools: deps
+	$(step) tools.log 'tetherctl' $(MAKE) -C tools
+
 install:
 	@test -e $(ko) || { echo 'not built: make module KVER=$(kver)'; exit 1; }
 	install -D -m 644 $(ko) $(installed)
@@ -134,7 +138,7 @@ uninstall:
 	depmod $(kver)
 
 clean:
-	rm -rf build/module build/tests build/lab build/log
+	rm -rf build/module build/tests build/tools build/obj build/lab build/log
 
-.PHONY: help deps deps-module module modules tests fetch lab demo test debug-test matrix \
+.PHONY: help deps deps-module module modules tests tools fetch lab demo test debug-test matrix \
 	differential stress fuzz bench model install uninstall clean

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * tetherctl says what is so: on real mappings, in every state, with the exit
+ * codes and the formats that scripts rely on.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "command.h"
+#include "rig.h"
+
+#define RAM_LEN		(4 * PAGE)
+#define IOVA_RAM	(IOVA + RIG_LEN)
+#define MANY		3000u
+
+static struct command ctl;
+static void *ram;
+
+static int run(const char *command, const char *option)
+{
+	const char *const argv[] = { "tetherctl", command, option, NULL };
+
+	return command_run(&ctl, argv);
+}
+
+static void runs(const char *command, const char *option, int expected)
+{
+	int status = run(command, option);
+
+	if (status != expected)
+		broken("tetherctl %s: status %d, not %d: %s", command, status,
+		       expected, ctl.text);
+}
+
+static void says(const char *text)
+{
+	if (!strstr(ctl.text, text))
+		broken("no '%s' in: %s", text, ctl.text);
+}
+
+static json_t *as_json(void)
+{
+	json_error_t error;
+	json_t *json = json_loads(ctl.text, 0, &error);
+
+	if (!json)
+		broken("no JSON (%s): %s", error.text, ctl.text);
+	return json;
+}
+
+static long long number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!json_is_integer(value))
+		broken("no number '%s' in: %s", key, ctl.text);
+	return json_integer_value(value);
+}
+
+static void text_is(const json_t *object, const char *key, const char *text)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	if (!value || strcmp(value, text))
+		broken("'%s' is '%s', not '%s'", key, value ?: "(none)", text);
+}
+
+/* The element of an array in the output whose key has this value. */
+static json_t *find(json_t *json, const char *array, const char *key,
+		    long long value)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, array), i, one)
+		if (number(one, key) == value)
+			return one;
+	broken("no %s with %s %lld in: %s", array, key, value, ctl.text);
+	return NULL;
+}
+
+static int mapped(void **state)
+{
+	rig_mapped(state);
+	ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(ram, MAP_FAILED);
+	ok(vfio_dma_map(&rig.container, ram, IOVA_RAM, RAM_LEN, VFIO_DMA_RO));
+	ctl.pid = 0;
+	return 0;
+}
+
+static int heal(void **state)
+{
+	if (ctl.pid && ctl.out >= 0)
+		command_finish(&ctl, SIGKILL);
+	munmap(ram, RAM_LEN);
+	return rig_heal(state);
+}
+
+static void status_tells_whether_it_is_in_force(void **state)
+{
+	json_t *json;
+
+	(void)state;
+	runs("status", NULL, !on_tether());
+	says(on_tether() ? "in force  yes" : "in force  no");
+	if (strchr(ctl.text, '\033'))
+		broken("colours, but no terminal");
+	runs("status", "--json", !on_tether());
+	json = as_json();
+	assert_int_equal(json_is_true(json_object_get(json, "in_force")),
+			 on_tether());
+	text_is(json, "version", on_tether() ? "1.0-tether" : "0.2");
+	json_decref(json);
+}
+
+static void without_tether_there_is_nothing_to_read(void **state)
+{
+	(void)state;
+	runs("maps", NULL, on_tether() ? 0 : 3);
+	runs("metrics", NULL, on_tether() ? 0 : 1);
+	says(on_tether() ? "tether_in_force 1\n" : "tether_in_force 0\n");
+}
+
+static void usage_has_a_status_of_its_own(void **state)
+{
+	(void)state;
+	runs("nonsense", NULL, 2);
+	runs("maps", "--nonsense", 2);
+	runs("maps", "maps", 2);
+}
+
+static void maps_lists_memory_by_kind(void **state)
+{
+	json_t *json, *one;
+
+	(void)state;
+	runs("maps", "--json", 0);
+	json = as_json();
+	one = find(json, "maps", "iova", IOVA);
+	assert_int_equal(number(one, "size"), RIG_LEN);
+	assert_int_equal(number(one, "vaddr"), (uintptr_t)rig.map);
+	assert_int_equal(number(one, "owner"), getpid());
+	assert_int_equal(number(one, "region"), TARGET_BAR);
+	assert_int_equal(number(one, "live"), RIG_LEN);
+	text_is(one, "command", "test_tetherctl");
+	text_is(one, "kind", "mirror");
+	text_is(one, "state", "live");
+	text_is(one, "device", TARGET);
+	text_is(one, "prot", "rw");
+	one = find(json, "maps", "iova", IOVA_RAM);
+	assert_int_equal(number(one, "size"), RAM_LEN);
+	text_is(one, "kind", "pinned");
+	text_is(one, "prot", "r-");
+	json_decref(json);
+}
+
+static void maps_tells_states_apart(void **state)
+{
+	json_t *json, *one;
+
+	(void)state;
+	ok(vfio_decoding(&rig.device, false));
+	munmap(rig.map + RIG_HALF, RIG_HALF);
+	sleep_ms(100);
+	runs("maps", "--json", 0);
+	json = as_json();
+	one = find(json, "maps", "iova", IOVA);
+	text_is(one, "state", "revoked");
+	assert_int_equal(number(one, "revoked"), RIG_HALF);
+	assert_int_equal(number(one, "gone"), RIG_HALF);
+	assert_int_equal(number(one, "revocations"), 1);
+	assert_true(number(one, "away_ms") >= 100);
+	assert_true(number(one, "age_ms") >= number(one, "away_ms"));
+	json_decref(json);
+
+	munmap(rig.map, RIG_HALF);
+	runs("maps", "--json", 0);
+	json = as_json();
+	text_is(find(json, "maps", "iova", IOVA), "state", "gone");
+	json_decref(json);
+}
+
+static void maps_can_be_of_one_device(void **state)
+{
+	(void)state;
+	runs("maps", "--device=" TARGET, 0);
+	says(TARGET " 2+0x0");
+	if (strstr(ctl.text, "pinned"))
+		broken("RAM is no device: %s", ctl.text);
+	runs("maps", "--device=" TARGET2, 0);
+	if (strstr(ctl.text, TARGET))
+		broken("another device: %s", ctl.text);
+}
+
+static void devices_names_the_holders(void **state)
+{
+	json_t *json, *one;
+
+	(void)state;
+	runs("devices", "--json", 0);
+	json = as_json();
+	assert_int_equal(json_array_size(json_object_get(json, "devices")), 1);
+	one = find(json, "devices", "owner", getpid());
+	text_is(one, "device", TARGET);
+	assert_int_equal(number(one, "live"), RIG_LEN);
+	/* edu, nvme, and the target itself */
+	assert_int_equal(json_array_size(json_object_get(one, "reached_by_groups")),
+			 3);
+	json_decref(json);
+	runs("devices", NULL, 0);
+	says(TARGET);
+	says("16M");
+}
+
+static void metrics_are_text_for_a_collector(void **state)
+{
+	char line[256];
+
+	(void)state;
+	ok(vfio_decoding(&rig.device, false));
+	runs("metrics", NULL, 0);
+	says("tether_in_force 1\n");
+	says("tether_strict 1\n");
+	says("tether_containers 1\n");
+	says("tether_bytes{state=\"revoked\"} 16777216\n");
+	says("tether_bytes{state=\"live\"} 0\n");
+	says("tether_device_bytes{device=\"" TARGET "\",pid=\"");
+	snprintf(line, sizeof(line), "pid=\"%d\"", getpid());
+	says(line);
+	assert_string_equal(ctl.text + strlen(ctl.text) - 6, "# EOF\n");
+}
+
+static void doctor_names_who_holds_what(void **state)
+{
+	char line[128];
+
+	(void)state;
+	/* The guest's modprobe finds no backend: that is for it to find. */
+	runs("doctor", NULL, 1);
+	says("ok   IOMMU is on");
+	says("BAD  modprobe finds no vfio_iommu_type1");
+	snprintf(line, sizeof(line), "ok   " TARGET ": mapped by test_tetherctl[%d]",
+		 getpid());
+	says(line);
+}
+
+static bool instance_is_left(void)
+{
+	DIR *dir = opendir("/sys/kernel/tracing/instances");
+	struct dirent *entry;
+	bool left = false;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		left |= !strncmp(entry->d_name, "tetherctl", 9);
+	closedir(dir);
+	return left;
+}
+
+static void watch_tells_what_happens(void **state)
+{
+	static const char *const argv[] = { "tetherctl", "watch", NULL };
+
+	(void)state;
+	ok(command_start(&ctl, argv));
+	ok(command_await(&ctl, "watching", 10));
+	ok(vfio_decoding(&rig.device, false));
+	ok(command_await(&ctl, "cause=off", 5));
+	ok(vfio_decoding(&rig.device, true));
+	ok(command_await(&ctl, " restore container=", 5));
+	assert_true(instance_is_left());
+	assert_int_equal(command_finish(&ctl, SIGINT), 0);
+	assert_false(instance_is_left());
+}
+
+/* Longer than one buffer, so that the reader has to find its place again. */
+static void every_mapping_is_listed_once(void **state)
+{
+	static const char *const count[] = { "sh", "-c",
+		"tetherctl maps --json | grep -c '\"iova\": 137[45][0-9]*' ; "
+		"tetherctl maps | sort | uniq -d | wc -l", NULL };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < MANY; i++)
+		ok(vfio_dma_map(&rig.container, ram, IOVA + 64 * MIB + i * PAGE,
+				PAGE, VFIO_DMA_RW));
+	ok(command_run(&ctl, count));
+	says("3002\n0\n");
+}
+
+#define CHANGES	2000u
+
+/* Readers come and go while everything changes under them. */
+static void reading_disturbs_nobody(void **state)
+{
+	static const char *const read_on[] = { "sh", "-c",
+		"until [ -e /tmp/enough ]; do cat /sys/kernel/debug/vfio_type1/*/* && echo read; done | grep -c ^read",
+		NULL };
+	unsigned int i, n;
+	double start, took, longest = 0;
+
+	(void)state;
+	for (i = 0; i < MANY; i++)
+		ok(vfio_dma_map(&rig.container, ram, IOVA + 64 * MIB + i * PAGE,
+				PAGE, VFIO_DMA_RW));
+	ok(command_start(&ctl, read_on));
+	for (n = 0; n < CHANGES; n++) {
+		i = n % MANY;
+		start = now();
+		ok(vfio_dma_unmap(&rig.container, IOVA + 64 * MIB + i * PAGE,
+				  PAGE, NULL));
+		ok(vfio_dma_map(&rig.container, ram, IOVA + 64 * MIB + i * PAGE,
+				PAGE, VFIO_DMA_RW));
+		took = now() - start;
+		if (took > longest)
+			longest = took;
+	}
+	close(creat("/tmp/enough", 0600));
+	assert_int_equal(command_finish(&ctl, 0), 0);
+	unlink("/tmp/enough");
+	printf("# %u unmaps and maps beside %d readings, the slowest %.1f ms\n",
+	       n, atoi(ctl.text), 1e3 * longest);
+	assert_true(atoi(ctl.text) > 0);
+}
+
+static const struct CMUnitTest tests[] = {
+	TEST(status_tells_whether_it_is_in_force, NULL, NULL),
+	TEST(without_tether_there_is_nothing_to_read, NULL, NULL),
+	TEST(usage_has_a_status_of_its_own, NULL, NULL),
+	TETHER(maps_lists_memory_by_kind, mapped, heal),
+	TETHER(maps_tells_states_apart, mapped, heal),
+	TETHER(maps_can_be_of_one_device, mapped, heal),
+	TETHER(devices_names_the_holders, mapped, heal),
+	TETHER(metrics_are_text_for_a_collector, mapped, heal),
+	TETHER(doctor_names_who_holds_what, mapped, heal),
+	TETHER(watch_tells_what_happens, mapped, heal),
+	TETHER(every_mapping_is_listed_once, mapped, heal),
+	TETHER(reading_disturbs_nobody, mapped, heal),
+};
+
+TEST_MAIN(tests, rig_open, rig_close)

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * tetherctl: what tether is doing, for people and for scripts.
+ */
+#include <argp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tetherctl.h"
+
+const char *argp_program_version = "tetherctl 1.0";
+
+static const struct {
+	const char *name;
+	int (*run)(const struct options *o);
+} commands[] = {
+	{ "status", do_status },
+	{ "maps", do_maps },
+	{ "devices", do_devices },
+	{ "watch", do_watch },
+	{ "metrics", do_metrics },
+	{ "doctor", do_doctor },
+};
+
+static const char doc[] =
+	"What tether is doing.\v"
+	"Commands:\n"
+	"  status   is it in force, and if not why\n"
+	"  maps     what is mapped for DMA, and how it is now\n"
+	"  devices  who holds which device's memory\n"
+	"  watch    what happens, as it happens\n"
+	"  metrics  numbers for node_exporter's textfile collector\n"
+	"  doctor   what is wrong with this machine\n"
+	"\n"
+	"Exit status: 0 all is well; 1 not in force, or doctor found something; 2 usage;\n"
+	"3 it cannot be read.";
+
+static const struct argp_option options[] = {
+	{ "json", 'j', NULL, 0, "as JSON (status, maps, devices)", 0 },
+	{ "device", 'd', "DEVICE", 0,
+	  "only this device's memory (maps, devices)", 0 },
+	{ 0 }
+};
+
+struct arguments {
+	struct options options;
+	const char *command;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+
+	switch (key) {
+	case 'j':
+		a->options.json = true;
+		return 0;
+	case 'd':
+		a->options.device = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (a->command)
+			argp_usage(state);
+		a->command = arg;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_usage(state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = { options, parse, "COMMAND", doc,
+					  NULL, NULL, NULL };
+	struct arguments a = { .command = NULL };
+	size_t i;
+
+	argp_err_exit_status = EXIT_USAGE;
+	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	for (i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (!strcmp(commands[i].name, a.command))
+			return commands[i].run(&a.options);
+	fprintf(stderr, "tetherctl: no such command: %s (tetherctl --help)\n",
+		a.command);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * maps: every stretch of memory that is mapped for DMA. devices: the same,
+ * summed up by device and holder.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tetherctl.h"
+
+static enum colour state_colour(const char *state)
+{
+	if (!strcmp(state, "revoked"))
+		return YELLOW;
+	return strcmp(state, "gone") ? GREEN : RED;
+}
+
+static json_t *segment_json(const struct segment *s)
+{
+	char name[32];
+
+	owner_name(s->owner, name, sizeof(name));
+	return json_pack("{s:i, s:I, s:I, s:I, s:s, s:i, s:s, s:I, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:I}",
+			 "container", (int)s->container,
+			 "iova", (json_int_t)s->iova,
+			 "size", (json_int_t)s->size,
+			 "vaddr", (json_int_t)s->vaddr, "prot", s->prot,
+			 "owner", s->owner, "command", name,
+			 "age_ms", (json_int_t)s->age_ms,
+			 "kind", s->kind, "state", s->state,
+			 "device", s->device, "region", s->region,
+			 "offset", (json_int_t)s->offset,
+			 "live", (json_int_t)s->live,
+			 "revoked", (json_int_t)s->revoked,
+			 "gone", (json_int_t)s->gone,
+			 "revocations", (int)s->revocations,
+			 "away_ms", (json_int_t)s->away_ms);
+}
+
+static void print_segment(const struct segment *s)
+{
+	char size[16], name[32], where[160] = "-";
+
+	owner_name(s->owner, name, sizeof(name));
+	if (s->region >= 0)
+		snprintf(where, sizeof(where), "%s %d+0x%" PRIx64, s->device,
+			 s->region, s->offset);
+	else if (strcmp(s->device, "-"))
+		snprintf(where, sizeof(where), "%s", s->device);
+	printf("%-9u %-7d %-15s 0x%-12" PRIx64 " %6s %-4s %-6s %s%-7s%s %8lld s %5u  %s\n",
+	       s->container, s->owner, name, s->iova, human(s->size, size),
+	       s->prot, s->kind, paint(state_colour(s->state)), s->state,
+	       paint(PLAIN), s->age_ms / 1000, s->revocations, where);
+}
+
+int do_maps(const struct options *o)
+{
+	struct segments s;
+	size_t i;
+
+	read_segments(&s, o);
+	if (o->json) {
+		json_t *all = json_array();
+
+		for (i = 0; i < s.nr; i++)
+			json_array_append_new(all, segment_json(&s.v[i]));
+		return print_json(json_pack("{s:i, s:o}", "containers",
+					    (int)s.containers, "maps", all));
+	}
+	printf("%s%-9s %-7s %-15s %-14s %6s %-4s %-6s %-7s %10s %5s  %s%s\n",
+	       paint(BOLD), "CONTAINER", "PID", "COMMAND", "IOVA", "SIZE",
+	       "PROT", "KIND", "STATE", "AGE", "REVOC", "DEVICE REGION+OFFSET",
+	       paint(PLAIN));
+	for (i = 0; i < s.nr; i++)
+		print_segment(&s.v[i]);
+	return EXIT_GOOD;
+}
+
+static json_t *holding_json(const struct holding *h)
+{
+	char name[32];
+
+	owner_name(h->owner, name, sizeof(name));
+	return json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:I, s:i, s:i, s:o}",
+			 "device", h->device, "container", (int)h->container,
+			 "owner", h->owner, "command", name,
+			 "live", (json_int_t)h->live,
+			 "revoked", (json_int_t)h->revoked,
+			 "gone", (json_int_t)h->gone,
+			 "mirrors", (int)h->mirrors,
+			 "revocations", (int)h->revocations,
+			 "reached_by_groups", container_groups(h->container));
+}
+
+static void print_holding(const struct holding *h)
+{
+	char live[16], revoked[16], gone[16], name[32], groups[256] = "";
+	json_t *list = container_groups(h->container), *one;
+	size_t i, len = 0;
+
+	json_array_foreach(list, i, one)
+		if (len < sizeof(groups) - 16)
+			len += snprintf(groups + len, sizeof(groups) - len,
+					"%s%lld", i ? "," : "",
+					(long long)json_integer_value(one));
+	json_decref(list);
+	owner_name(h->owner, name, sizeof(name));
+	printf("%-14s %-7d %-15s %6s %7s %6s %5u  %s\n", h->device, h->owner,
+	       name, human(h->live, live), human(h->revoked, revoked),
+	       human(h->gone, gone), h->revocations, groups);
+}
+
+int do_devices(const struct options *o)
+{
+	struct holding *v;
+	struct segments s;
+	size_t i, nr;
+
+	read_segments(&s, o);
+	v = sum_holdings(&s, &nr);
+	if (o->json) {
+		json_t *all = json_array();
+
+		for (i = 0; i < nr; i++)
+			json_array_append_new(all, holding_json(&v[i]));
+		return print_json(json_pack("{s:o}", "devices", all));
+	}
+	printf("%s%-14s %-7s %-15s %6s %7s %6s %5s  %s%s\n", paint(BOLD),
+	       "DEVICE", "PID", "COMMAND", "LIVE", "REVOKED", "GONE", "REVOC",
+	       "REACHED BY GROUPS", paint(PLAIN));
+	for (i = 0; i < nr; i++)
+		print_holding(&v[i]);
+	free(v);
+	return EXIT_GOOD;
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the kernel says of tether: sysfs, debugfs, procfs.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tetherctl.h"
+
+#define MODULE	"/sys/module/vfio_iommu_type1"
+#define DEBUGFS	"/sys/kernel/debug/vfio_type1"
+
+int read_line(const char *path, char *text, size_t size)
+{
+	FILE *file = fopen(path, "re");
+	int ret = 0;
+
+	text[0] = 0;
+	if (!file)
+		return -errno;
+	if (!fgets(text, size, file) && ferror(file))
+		ret = -errno;
+	text[strcspn(text, "\n")] = 0;
+	fclose(file);
+	return ret;
+}
+
+enum backend backend(void)
+{
+	if (!access(MODULE "/parameters/strict_mmio_maps", F_OK))
+		return BACKEND_TETHER;
+	return access(MODULE, F_OK) ? BACKEND_NONE : BACKEND_OTHER;
+}
+
+void backend_version(char *text, size_t size)
+{
+	if (read_line(MODULE "/version", text, size) || !text[0])
+		snprintf(text, size, "none");
+}
+
+bool strict(void)
+{
+	char text[8];
+
+	return !read_line(MODULE "/parameters/strict_mmio_maps", text,
+			  sizeof(text)) && text[0] == 'Y';
+}
+
+unsigned long tainted(void)
+{
+	char text[32];
+
+	if (read_line("/proc/sys/kernel/tainted", text, sizeof(text)))
+		return 0;
+	return strtoul(text, NULL, 10);
+}
+
+static void unreadable(const char *path, int error)
+{
+	fprintf(stderr, "tetherctl: %s: %s\n", path, strerror(error));
+	if (error == EACCES)
+		fprintf(stderr, "tetherctl: run it as root\n");
+	else if (error == ENOENT && backend() != BACKEND_TETHER)
+		fprintf(stderr, "tetherctl: tether is not loaded: tetherctl status\n");
+	else if (error == ENOENT)
+		fprintf(stderr, "tetherctl: mount -t debugfs debugfs /sys/kernel/debug\n");
+	exit(EXIT_UNREADABLE);
+}
+
+static bool parse(const char *line, struct segment *s)
+{
+	return sscanf(line,
+		      "%" SCNx64 " %" SCNu64 " %" SCNx64 " %3s %d %lld %15s %15s %127s %d %"
+		      SCNx64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %u %" SCNu64,
+		      &s->iova, &s->size, &s->vaddr, s->prot, &s->owner,
+		      &s->age_ms, s->kind, s->state, s->device, &s->region,
+		      &s->offset, &s->live, &s->revoked, &s->gone,
+		      &s->revocations, &s->away_ms) == 16;
+}
+
+static void add(struct segments *s, const struct segment *one)
+{
+	if (!(s->nr & (s->nr + 1)))	/* full at 0, 1, 3, 7... */
+		s->v = realloc(s->v, (2 * s->nr + 2) * sizeof(*s->v));
+	if (!s->v)
+		abort();
+	s->v[s->nr++] = *one;
+}
+
+static void read_container(struct segments *s, const char *name,
+			   const struct options *o)
+{
+	struct segment one = { .container = atoi(name) };
+	char path[300], line[1024];
+	FILE *file;
+
+	snprintf(path, sizeof(path), DEBUGFS "/%s/mappings", name);
+	file = fopen(path, "re");
+	if (!file && errno == ENOENT)
+		return;		/* it was closed just now */
+	if (!file)
+		unreadable(path, errno);
+	while (fgets(line, sizeof(line), file)) {
+		if (line[0] == '#')
+			continue;
+		if (!parse(line, &one)) {
+			fprintf(stderr, "tetherctl: %s: not understood: %s",
+				path, line);
+			exit(EXIT_UNREADABLE);
+		}
+		if (!o->device || !strcmp(o->device, one.device))
+			add(s, &one);
+	}
+	fclose(file);
+	s->containers++;
+}
+
+void read_segments(struct segments *s, const struct options *o)
+{
+	DIR *dir = opendir(DEBUGFS);
+	struct dirent *entry;
+
+	*s = (struct segments){ .nr = 0 };
+	if (!dir)
+		unreadable(DEBUGFS, errno);
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			read_container(s, entry->d_name, o);
+	closedir(dir);
+}
+
+void owner_name(int pid, char *text, size_t size)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (read_line(path, text, size))
+		snprintf(text, size, "-");
+}
+
+struct holding *sum_holdings(const struct segments *s, size_t *nr)
+{
+	struct holding *v = calloc(s->nr + 1, sizeof(*v)), *h;
+	size_t i, n = 0;
+
+	if (!v)
+		abort();
+	for (i = 0; i < s->nr; i++) {
+		const struct segment *one = &s->v[i];
+
+		if (strcmp(one->kind, "mirror"))
+			continue;
+		for (h = v; h < v + n; h++)
+			if (h->container == one->container &&
+			    h->owner == one->owner &&
+			    !strcmp(h->device, one->device))
+				break;
+		if (h == v + n) {
+			n++;
+			memcpy(h->device, one->device, sizeof(h->device));
+			h->container = one->container;
+			h->owner = one->owner;
+		}
+		h->live += one->live;
+		h->revoked += one->revoked;
+		h->gone += one->gone;
+		h->mirrors++;
+		h->revocations += one->revocations;
+	}
+	*nr = n;
+	return v;
+}
+
+/* The groups whose devices reach what the container maps. */
+json_t *container_groups(unsigned int container)
+{
+	json_t *groups = json_array();
+	char path[128], line[4096], *word, *rest = line;
+	FILE *file;
+
+	snprintf(path, sizeof(path), DEBUGFS "/%u/summary", container);
+	file = fopen(path, "re");
+	if (!file)
+		return groups;
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, "groups", 6))
+			continue;
+		rest = line + 6;
+		while ((word = strsep(&rest, " \n")))
+			if (*word)
+				json_array_append_new(groups,
+						      json_integer(atoi(word)));
+	}
+	fclose(file);
+	return groups;
+}
