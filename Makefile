@@ -23,6 +23,7 @@ help:
 	@echo 'make bench      what mapping costs: in-tree, tether, the floor [ICOUNT=1] [LONG=1]'
 	@echo 'make model      check the protocol, and mutants of it, with spin'
 	@echo 'make module     build the module    [KVER=version] [STRICT_ONLY=1]'
+	@echo 'make deb        build and try the packages tether-dkms and tether-tools'
 	@echo 'make tools      build tetherctl'
 	@echo 'make tests      build the test programs'
 	@echo 'make lab        fetch the kernel and build the guest'
@@ -127,6 +128,13 @@ model: deps
 tools: deps
 	$(step) tools.log 'tetherctl' $(MAKE) -C tools
 
+# Built, and installed and removed in a system of their own.
+deb:
+	@lab/deps deb
+	$(step) deb.log 'tether-dkms, tether-tools' packaging/build-deb
+	@packaging/test-deb
+	@ls build/deb/*.deb
+
 install:
 	@test -e $(ko) || { echo 'not built: make module KVER=$(kver)'; exit 1; }
 	install -D -m 644 $(ko) $(installed)
@@ -138,7 +146,7 @@ uninstall:
 	depmod $(kver)
 
 clean:
-	rm -rf build/module build/tests build/tools build/obj build/lab build/log
+	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log
 
-.PHONY: help deps deps-module module modules tests tools fetch lab demo test debug-test matrix \
+.PHONY: help deps deps-module module modules tests tools deb fetch lab demo test debug-test matrix \
 	differential stress fuzz bench model install uninstall clean
