@@ -60,7 +60,7 @@ int dirty_track(struct container *c, struct mapping *m)
 		return 0;
 	if (bits > DIRTY_PAGES_MAX)
 		return -EINVAL;
-	m->dirty = kvzalloc(DIRTY_BYTES(bits), GFP_KERNEL_ACCOUNT);
+	m->dirty = kvzalloc(DIRTY_BYTES(bits), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!m->dirty)
 		return -ENOMEM;
 	mark_pins(c, m);

@@ -13,7 +13,7 @@ static int extents_grow(struct extents *ex)
 	unsigned int cap = ex->cap ? ex->cap * 2 : 1;
 	struct extent *v;
 
-	v = kvmalloc_array(cap, sizeof(*v), GFP_KERNEL_ACCOUNT);
+	v = kvmalloc_array(cap, sizeof(*v), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!v)
 		return -ENOMEM;
 	if (ex->nr)
