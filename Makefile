@@ -21,6 +21,7 @@ help:
 	@echo 'make stress     everything against everything, under DMA  [SECONDS=60] [SEED=]'
 	@echo 'make fuzz       random calls on a container  [SECONDS=60] [SEED=]'
 	@echo 'make bench      what mapping costs: in-tree, tether, the floor [ICOUNT=1] [LONG=1]'
+	@echo "make clients    run Debian's own VFIO programs on both modules"
 	@echo 'make model      check the protocol, and mutants of it, with spin'
 	@echo 'make module     build the module    [KVER=version] [STRICT_ONLY=1]'
 	@echo 'make deb        build and try the packages tether-dkms and tether-tools'
@@ -30,7 +31,7 @@ help:
 	@echo 'make install    install the built module for KVER, ahead of the in-tree one'
 	@echo 'make uninstall  go back to the in-tree one'
 	@echo 'make deps       install the packages that all this takes'
-	@echo 'make clean      remove build/, but for the fetched kernels'
+	@echo 'make clean      remove build/, but for what was fetched'
 
 deps:
 	@lab/deps all
@@ -121,6 +122,14 @@ bench: deps
 	@$(MAKE) lab
 	@bench/run $(if $(ICOUNT),--icount) $(if $(LONG),--long) --kernel $(kver)
 
+# Debian's own VFIO programs, from a root file system that is made once.
+clients: deps
+	@clients/root
+	@$(MAKE) modules
+	@$(MAKE) tests
+	@$(MAKE) lab
+	@clients/run --kernel $(kver)
+
 # The mirror protocol, and what it cannot do without, by exhaustive search.
 model: deps
 	@model/run
@@ -146,7 +155,7 @@ uninstall:
 	depmod $(kver)
 
 clean:
-	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log
+	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
 .PHONY: help deps deps-module module modules tests tools deb fetch lab demo test debug-test matrix \
-	differential stress fuzz bench model install uninstall clean
+	differential stress fuzz bench clients model install uninstall clean
