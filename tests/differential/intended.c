@@ -28,14 +28,18 @@ static bool overflow(const struct op *op, const struct result *intree,
 		     const struct result *other)
 {
 	bool wrap = wraps(op->iova, op->size);
+	bool refused = intree->ret == -EINVAL;
 
-	if (op->kind == OP_MAP)
+	if (op->kind == OP_MAP) {
 		wrap |= wraps(op->vaddr, op->size);
-	else if (op->kind == OP_EMU && op->number == EMU_PIN)
+	} else if (op->kind == OP_EMU && op->number == EMU_PIN) {
+		/* in-tree pins page by page: what is wrong with the first is said first */
 		wrap = wraps(op->iova, op->flags * PAGE);
-	else if (op->kind != OP_UNMAP && op->kind != OP_DIRTY)
+		refused = intree->ret < 0;
+	} else if (op->kind != OP_UNMAP && op->kind != OP_DIRTY) {
 		return false;
-	return wrap && intree->ret == -EINVAL && other->ret == -EOVERFLOW &&
+	}
+	return wrap && refused && other->ret == -EOVERFLOW &&
 	       same_but_ret(intree, other);
 }
 
