@@ -66,16 +66,19 @@ tests: deps
 
 fetch: deps
 	@lab/fetch $(kver)
+	@lab/qemu $(if $(filter %-arm64,$(kver)),aarch64,x86_64)
 
 lab: deps fetch
 	$(step) check-log.log 'the check of kernel logs checks' lab/check-log --self-test
 	$(step) initramfs.log 'guest for $(kver)' lab/initramfs $(kver)
 
 # One after the other, whatever -j says: the guest holds what was built.
-demo: deps
+guest: deps
 	@$(MAKE) modules
 	@$(MAKE) tests
 	@$(MAKE) lab
+
+demo: guest
 	@demo/run $(kver)
 
 # All of them on this machine's kernel, or on KVER alone; and on trixie's two what
@@ -95,39 +98,26 @@ matrix: deps
 		6.1/smmu
 
 # SEED and OPS go through the environment or make's command line.
-differential: deps
-	@$(MAKE) modules
-	@$(MAKE) tests
-	@$(MAKE) lab
+differential: guest
 	@tests/differential/run --seed $(or $(SEED),1) --ops $(or $(OPS),20000)
 
-stress: deps
-	@$(MAKE) modules
-	@$(MAKE) tests
-	@$(MAKE) lab
+stress: guest
 	@tests/stress/run --kernel $(kver) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
-fuzz: deps
-	@$(MAKE) modules
-	@$(MAKE) tests
-	@$(MAKE) lab
+fuzz: guest
 	@tests/fuzz/run --kernel $(kver) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 # Times: none of them makes it fail, only a measurement that could not be made.
 bench: deps
 	@lab/deps bench
-	@$(MAKE) modules
 	$(step) module-floor.log 'the floor for $(kver)' lab/build-module $(kver) floor
-	@$(MAKE) tests
-	@$(MAKE) lab
+	@$(MAKE) guest
 	@bench/run $(if $(ICOUNT),--icount) $(if $(LONG),--long) --kernel $(kver)
 
 # Debian's own VFIO programs, from a root file system that is made once.
 clients: deps
 	@clients/root
-	@$(MAKE) modules
-	@$(MAKE) tests
-	@$(MAKE) lab
+	@$(MAKE) guest
 	@clients/run --kernel $(kver)
 
 # The mirror protocol, and what it cannot do without, by exhaustive search.
@@ -157,5 +147,5 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
-.PHONY: help deps deps-module module modules tests tools deb fetch lab demo test debug-test matrix \
+.PHONY: help deps deps-module module modules tests tools deb fetch lab guest demo test debug-test matrix \
 	differential stress fuzz bench clients model install uninstall clean
