@@ -28,14 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EDU_SRC		0x80
-#define EDU_DST		0x88
-#define EDU_COUNT	0x90
-#define EDU_COMMAND	0x98
-#define EDU_RUN		0x1
-#define EDU_FROM_EDU	0x2
-#define EDU_BUFFER	0x40000
-#define EDU_REGS	0x1000
+#include "edu_regs.h"
 
 #define PAGE		4096
 #define LEN		1024

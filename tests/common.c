@@ -10,10 +10,23 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "emu.h"
 
 #define TEST_TIMEOUT	60	/* seconds for one test */
 #define STRICT_PARAMETER \
 	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
+
+int with_emu(void **state)
+{
+	(void)state;
+	return emu_load();
+}
+
+int without_emu(void **state)
+{
+	(void)state;
+	return emu_unload();
+}
 
 bool on_tether(void)
 {

@@ -67,6 +67,10 @@ int main(int argc, char **argv) \
 			 setup, teardown); \
 }
 
+/* Group fixtures: with the emulated device's module loaded. */
+int with_emu(void **state);
+int without_emu(void **state);
+
 bool on_tether(void);
 /* Is the kernel older than this? For what in-tree does otherwise since. */
 bool kernel_before(unsigned int major, unsigned int minor);

@@ -26,18 +26,6 @@ static uint8_t *mem;		/* PAGES pages */
 static uint8_t *alias;		/* the same pages */
 static uint8_t pattern[LEN], got[LEN];
 
-static int load(void **state)
-{
-	(void)state;
-	return emu_load();
-}
-
-static int unload(void **state)
-{
-	(void)state;
-	return emu_unload();
-}
-
 static int setup_type(unsigned long type)
 {
 	int fd = memfd_create("emulated", MFD_CLOEXEC);
@@ -476,4 +464,4 @@ static const struct CMUnitTest tests[] = {
 	V2(late_group_is_refused_where_its_reserved_range_is_mapped),
 };
 
-TEST_MAIN(tests, load, unload)
+TEST_MAIN(tests, with_emu, without_emu)

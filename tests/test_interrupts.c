@@ -3,7 +3,6 @@
  * Without interrupt remapping, a device's DMA can forge any interrupt. Needs a
  * boot with intremap=off.
  */
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "common.h"
 #include "edu.h"
 #include "emu.h"
+#include "kmsg.h"
 #include "proc.h"
 
 #define ALLOW "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
@@ -18,18 +18,6 @@
 static struct vfio_container container;
 static struct emu emu;
 static struct edu edu;
-
-static int load(void **state)
-{
-	(void)state;
-	return emu_load();
-}
-
-static int unload(void **state)
-{
-	(void)state;
-	return emu_unload();
-}
 
 static int setup(void **state)
 {
@@ -47,32 +35,17 @@ static int teardown(void **state)
 	return proc_write_file(ALLOW, "0");
 }
 
-static bool log_says(int fd, const char *text)
-{
-	char line[2048];
-	bool found = false;
-	ssize_t len;
-
-	while ((len = read(fd, line, sizeof(line) - 1)) > 0) {
-		line[len] = 0;
-		if (strstr(line, "vfio_iommu_type1") && strstr(line, text))
-			found = true;
-	}
-	close(fd);
-	return found;
-}
-
 static void unsafe_interrupts_are_refused_unless_allowed(void **state)
 {
-	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int log = kmsg_open();
 	uint8_t data[] = "where it must";
 
 	(void)state;
 	assert_true(log >= 0);
-	assert_int_equal(lseek(log, 0, SEEK_END), 0);
 	/* As the first group, whose container has no backend yet ... */
 	refused(EPERM, edu_open(&edu, &container, EDU_A, IOVA_A));
-	assert_true(log_says(log, "allow_unsafe_interrupts"));
+	assert_true(kmsg_says(log, "allow_unsafe_interrupts"));
+	close(log);
 	/* ... and as a later one; emulated devices have no interrupts. */
 	ok(emu_open(&emu, &container, 0));
 	refused(EPERM, edu_open(&edu, &container, EDU_A, IOVA_A));
@@ -89,4 +62,4 @@ static const struct CMUnitTest tests[] = {
 	TEST(unsafe_interrupts_are_refused_unless_allowed, setup, teardown),
 };
 
-TEST_MAIN(tests, load, unload)
+TEST_MAIN(tests, with_emu, without_emu)

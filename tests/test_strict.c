@@ -5,12 +5,12 @@
  * Such memory here is the BAR of a device without a driver, mapped through
  * its sysfs file.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kmsg.h"
 #include "proc.h"
 #include "rig.h"
 
@@ -57,40 +57,16 @@ static int map_other(void)
 			    VFIO_DMA_RW);
 }
 
-/* What the module logs from here on. */
-static int log_open(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
-	return fd;
-}
-
-static bool log_says(int fd, const char *text)
-{
-	char line[2048];
-	bool found = false;
-	ssize_t len;
-
-	while ((len = read(fd, line, sizeof(line) - 1)) > 0) {
-		line[len] = 0;
-		if (strstr(line, "vfio_iommu_type1") && strstr(line, text))
-			found = true;
-	}
-	close(fd);
-	return found;
-}
-
 static void other_drivers_memory_is_refused(void **state)
 {
-	int log = log_open(), ret = map_other();
+	int log = kmsg_open(), ret = map_other();
 
 	(void)state;
 	if (!ret && reaches_other(0))
 		hole("DMA reaches memory that is no VFIO device's");
 	refused(EPERM, ret);
-	assert_true(log_says(log, "strict_mmio_maps"));
+	assert_true(kmsg_says(log, "strict_mmio_maps"));
+	close(log);
 	ok(nvme_identify(&rig.nvme, IOVA));
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
 }
@@ -122,7 +98,7 @@ static void strict_is_the_default(void **state)
 static void turning_it_off_taints_and_is_logged(void **state)
 {
 	char text[32];
-	int log = log_open();
+	int log = kmsg_open();
 
 	(void)state;
 	ok(proc_read_file("/proc/sys/kernel/tainted", text, sizeof(text)));
@@ -130,7 +106,8 @@ static void turning_it_off_taints_and_is_logged(void **state)
 	ok(proc_write_file(STRICT, "0"));
 	ok(proc_read_file("/proc/sys/kernel/tainted", text, sizeof(text)));
 	assert_true(atol(text) & 1 << TAINT_USER_BIT);
-	assert_true(log_says(log, "strict_mmio_maps"));
+	assert_true(kmsg_says(log, "strict_mmio_maps"));
+	close(log);
 }
 
 static void with_strict_off_other_memory_is_reached(void **state)

@@ -9,16 +9,8 @@
 #include <unistd.h>
 
 #include "edu.h"
+#include "edu_regs.h"
 
-#define EDU_ID		0x00
-#define EDU_SRC		0x80
-#define EDU_DST		0x88
-#define EDU_COUNT	0x90
-#define EDU_COMMAND	0x98
-#define EDU_RUN		0x1
-#define EDU_FROM_EDU	0x2
-#define EDU_BUFFER	0x40000
-#define EDU_BAR		0x1000	/* of the 1 MiB BAR, the part with registers */
 #define EDU_PAGE	4096
 #define EDU_TIMEOUT_MS	10000
 
@@ -50,7 +42,7 @@ int edu_open(struct edu *e, struct vfio_container *c, const char *bdf,
 	ret = vfio_bus_master(&e->dev, true);
 	if (ret)
 		goto fail;
-	e->regs = vfio_region_mmap(&e->dev, 0, 0, EDU_BAR,
+	e->regs = vfio_region_mmap(&e->dev, 0, 0, EDU_REGS,
 				   PROT_READ | PROT_WRITE, NULL);
 	if (!e->regs) {
 		ret = -errno;
@@ -80,7 +72,7 @@ void edu_close(struct edu *e)
 {
 	if (e->regs) {
 		edu_wait(e);
-		munmap((void *)e->regs, EDU_BAR);
+		munmap((void *)e->regs, EDU_REGS);
 	}
 	e->regs = NULL;
 	if (e->bounce) {

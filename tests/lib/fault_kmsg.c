@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fault_source.h"
+#include "kmsg.h"
 #include "proc.h"
 #include "smmu.h"
 
@@ -23,15 +24,13 @@
 #define SETTLE_US	3000
 #define SMMU_SETTLE_US	1000
 
-static int kmsg_open(struct fault_log *f)
+static int log_open(struct fault_log *f)
 {
 	if (access(BUDGET, F_OK) && system("insmod " MODULE))
 		return -ENODEV;
-	f->fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	f->fd = kmsg_open();
 	if (f->fd < 0)
-		return -errno;
-	if (lseek(f->fd, 0, SEEK_END) < 0)
-		return -errno;
+		return f->fd;
 	return proc_write_file(BUDGET, RECORDS);
 }
 
@@ -73,7 +72,7 @@ static bool virtio_take(struct fault_log *f, char *line, struct fault *fault)
 }
 
 const struct fault_source fault_virtio = {
-	.open = kmsg_open,
+	.open = log_open,
 	.take = virtio_take,
 	.more = kmsg_more,
 };
@@ -102,7 +101,7 @@ static void smmu_more(struct fault_log *f)
 static int smmu_open_log(struct fault_log *f)
 {
 	f->registers = smmu_map(SMMU_PAGE_1);
-	return f->registers ? kmsg_open(f) : -errno;
+	return f->registers ? log_open(f) : -errno;
 }
 
 static void smmu_close_log(struct fault_log *f)
