@@ -11,10 +11,6 @@ struct domain;
 struct mapping;
 struct segment;
 
-struct segment *mirror_map(struct container *c, struct mapping *m,
-			   size_t offset, size_t size,
-			   struct segment *replaced);
-void mirror_await(struct segment *s);
 /**
  * struct mirror_stat - What a mirror is doing, in a range of its IOVAs
  * @live: in the IOMMU (bytes)
@@ -31,6 +27,10 @@ struct mirror_stat {
 	u64 away_ns;
 };
 
+struct segment *mirror_map(struct container *c, struct mapping *m,
+			   size_t offset, size_t size,
+			   struct segment *replaced);
+void mirror_await(struct segment *s);
 void mirror_stat(const struct segment *s, u64 first, u64 last,
 		 struct mirror_stat *stat);
 const struct backing *segment_backing(const struct segment *s);
