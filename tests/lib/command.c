@@ -83,12 +83,14 @@ int command_await(struct command *c, const char *text, unsigned int seconds)
 
 int command_finish(struct command *c, int signal)
 {
-	int status;
+	int status, ret = -ETIMEDOUT;
 
-	if (signal)
-		kill(c->pid, signal);
-	while (read_some(c, -1) != -EPIPE)
-		;
+	/* Again and again: bpftrace may be just about to wait, and miss one. */
+	while (ret != -EPIPE) {
+		if (signal && ret == -ETIMEDOUT)
+			kill(c->pid, signal);
+		ret = read_some(c, signal ? 1000 : -1);
+	}
 	close(c->out);
 	c->out = -1;
 	if (waitpid(c->pid, &status, 0) < 0)
