@@ -17,6 +17,7 @@
 #include "debugfs.h"
 #include "domain.h"
 #include "emulated.h"
+#include "faultin.h"
 #include "ioctl.h"
 #include "mirror.h"
 #include "params.h"
@@ -192,9 +193,12 @@ static int __init type1_init(void)
 
 	if (ret)
 		return ret;
-	ret = mirror_init();
+	ret = faultin_init();
 	if (ret)
 		goto err_backing;
+	ret = mirror_init();
+	if (ret)
+		goto err_faultin;
 	debug_init();
 	ret = vfio_register_iommu_driver(&type1_ops);
 	if (ret)
@@ -204,6 +208,8 @@ static int __init type1_init(void)
 err_debug:
 	debug_exit();
 	mirror_exit();
+err_faultin:
+	faultin_exit();
 err_backing:
 	backing_exit();
 	return ret;
@@ -214,6 +220,7 @@ static void __exit type1_exit(void)
 	vfio_unregister_iommu_driver(&type1_ops);
 	debug_exit();
 	mirror_exit();
+	faultin_exit();
 	backing_exit();
 }
 

@@ -26,6 +26,7 @@
 #include "domain.h"
 #include "emulated.h"
 #include "extent.h"
+#include "faultin.h"
 #include "mapping.h"
 #include "pinned.h"
 
@@ -318,12 +319,19 @@ static void forget_mapped(struct pinned *p)
 static int map_batches(struct container *c, struct pinned *p, size_t size,
 		       struct batch *b)
 {
+	const struct mapping *m = p->seg.mapping;
+	bool ahead = m->mm == current->mm && m->prot & IOMMU_WRITE;
 	unsigned int worth = extents_worth_it(p, size);
+	size_t faulted = 0;
 	long n;
 	int ret;
 
 	while (p->seg.size < size) {
-		n = batch_pin(b, p->seg.mapping,
+		if (ahead && p->seg.size >= faulted)
+			faulted = p->seg.size +
+				  faultin_ahead(segment_vaddr(&p->seg) + p->seg.size,
+						size - p->seg.size);
+		n = batch_pin(b, m,
 			      segment_vaddr(&p->seg) + p->seg.size,
 			      (size - p->seg.size) >> PAGE_SHIFT);
 		if (n == -EFAULT && p->seg.size)

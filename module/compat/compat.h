@@ -74,6 +74,13 @@ static inline struct iommu_domain *iommu_paging_domain_alloc(struct device *dev)
 
 #endif
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+
+/* Was what a workqueue is that does not say WQ_UNBOUND. */
+#define WQ_PERCPU	0
+
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)
 
 struct mmu_interval_notifier_finish {
@@ -183,6 +190,19 @@ static inline long compat_pin_user_pages_remote(struct mm_struct *mm,
 }
 
 #define pin_user_pages_remote compat_pin_user_pages_remote
+
+static inline long compat_get_user_pages_remote(struct mm_struct *mm,
+						unsigned long start,
+						unsigned long npages,
+						unsigned int flags,
+						struct page **pages,
+						int *locked)
+{
+	return get_user_pages_remote(mm, start, npages, flags, pages, NULL,
+				     locked);
+}
+
+#define get_user_pages_remote compat_get_user_pages_remote
 
 /*
  * The zero page took a reference at every pin, which a user could overflow.

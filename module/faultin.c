@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * RAM that nobody has touched yet is allocated and zeroed while it is pinned,
+ * and for a VM's start that is nearly all of the time. Each window of such
+ * memory is faulted in by all CPUs that the caller may use, just before the
+ * caller pins it.
+ *
+ * That is all it is: nothing is pinned, charged or reported here, and what
+ * fails is left for pinning to find in its own order. So a window is what a
+ * mapping that fails, at RLIMIT_MEMLOCK for one, has at most touched in vain.
+ *
+ * The caller has its mm, and waits for its helpers before it goes on, so
+ * that a struct window can be on its stack. Helpers take the steps of the
+ * window one by one, each under mmap_lock, look at the VMA again for each, and
+ * stop at the next when the caller is being killed. Memory whose faults
+ * somebody else serves, userfaultfd or a filesystem, is not for them:
+ * a helper cannot be killed while it waits.
+ *
+ * The memory shall be where the caller would have got it, and charged as if
+ * it had: helpers are on CPUs of the caller's node, allocate for its memory
+ * cgroup, and do not help one that has a memory policy or a cpuset's nodes.
+ */
+#include <linux/atomic.h>
+#include <linux/cpumask.h>
+#include <linux/cpuset.h>
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
+#include <linux/magic.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
+#include <linux/userfaultfd_k.h>
+#include <linux/workqueue.h>
+
+#include "compat/compat.h"
+#include "faultin.h"
+
+#define STEP		(2UL << 20)	/* of pages not larger than that */
+#define WINDOW_STEPS	32
+#define HELPERS_MAX	15
+
+/**
+ * struct window - What is being faulted in
+ * @caller: who waits for it; @caller->mm is what it is part of
+ * @first: user address of its first byte
+ * @last: of its last
+ * @step: bytes that are one step: a power of two
+ * @taken: steps that somebody has taken
+ */
+struct window {
+	struct task_struct *caller;
+	unsigned long first;
+	unsigned long last;
+	unsigned long step;
+	atomic_t taken;
+};
+
+struct helper {
+	struct work_struct work;
+	struct window *window;
+};
+
+static struct workqueue_struct *faultin_wq;
+
+static bool serves_itself(const struct vm_area_struct *vma)
+{
+	return vma_is_anonymous(vma) || is_vm_hugetlb_page(vma) ||
+	       (vma->vm_file &&
+		file_inode(vma->vm_file)->i_sb->s_magic == TMPFS_MAGIC);
+}
+
+static bool is_for_helpers(const struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & VM_WRITE) &&
+	       !(vma->vm_flags & (VM_IO | VM_PFNMAP)) &&
+	       !userfaultfd_armed((struct vm_area_struct *)vma) &&
+	       serves_itself(vma);
+}
+
+/* As pinning for DMA would, from memory that may be held for long. */
+static void fault_in(struct mm_struct *mm, unsigned long first,
+		     unsigned long last)
+{
+	unsigned int flags = memalloc_pin_save();
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, first);
+	if (vma && is_for_helpers(vma))
+		get_user_pages_remote(mm, first,
+				      (min(last, vma->vm_end - 1) - first) / PAGE_SIZE + 1,
+				      FOLL_WRITE, NULL, NULL);
+	mmap_read_unlock(mm);
+	memalloc_pin_restore(flags);
+}
+
+static void take_steps(struct window *w)
+{
+	unsigned long first, start = round_down(w->first, w->step);
+
+	while (!fatal_signal_pending(w->caller)) {
+		first = start + (atomic_inc_return(&w->taken) - 1) * w->step;
+		if (first > w->last)
+			break;
+		fault_in(w->caller->mm, max(first, w->first),
+			 min(first + w->step - 1, w->last));
+		cond_resched();
+	}
+}
+
+static void helper_work(struct work_struct *work)
+{
+	struct window *w = container_of(work, struct helper, work)->window;
+	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(w->caller->mm);
+	struct mem_cgroup *old = set_active_memcg(memcg);
+
+	take_steps(w);
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
+}
+
+/* The caller is a helper, too; those that come too late are not waited for. */
+static void share(struct window *w)
+{
+	unsigned long steps = (w->last - round_down(w->first, w->step)) / w->step + 1;
+	const struct cpumask *near = cpumask_of_node(numa_node_id());
+	int cpu, here = raw_smp_processor_id();
+	struct helper *helpers;
+	unsigned int i, nr = 0;
+
+	helpers = kcalloc(min_t(unsigned long, steps - 1, HELPERS_MAX),
+			  sizeof(*helpers), GFP_KERNEL | __GFP_NOWARN);
+	if (!helpers)
+		return; /* slower, not less */
+	for_each_cpu_and(cpu, near, current->cpus_ptr) {
+		if (nr == min_t(unsigned long, steps - 1, HELPERS_MAX))
+			break;
+		if (cpu == here)
+			continue;
+		helpers[nr].window = w;
+		INIT_WORK(&helpers[nr].work, helper_work);
+		queue_work_on(cpu, faultin_wq, &helpers[nr].work);
+		nr++;
+	}
+	if (nr)
+		take_steps(w);
+	for (i = 0; i < nr; i++)
+		cancel_work_sync(&helpers[i].work);
+	kfree(helpers);
+}
+
+static bool has_mempolicy(void)
+{
+#ifdef CONFIG_NUMA
+	return current->mempolicy;
+#else
+	return false;
+#endif
+}
+
+/* A helper has no policy, and may allocate on every node. */
+static bool may_be_helped(void)
+{
+	return !has_mempolicy() &&
+	       nodes_subset(node_states[N_MEMORY], cpuset_current_mems_allowed);
+}
+
+/* Has nobody touched it? Where there is a page, pinning will be as fast. */
+static bool is_untouched(unsigned long vaddr)
+{
+	struct page *page;
+
+	if (get_user_pages_fast_only(vaddr, 1, FOLL_WRITE, &page) != 1)
+		return true;
+	put_page(page);
+	return false;
+}
+
+/* The part of the VMA that is one window from @vaddr on. */
+static bool look(struct window *w, unsigned long vaddr, unsigned long size)
+{
+	struct mm_struct *mm = w->caller->mm;
+	struct vm_area_struct *vma;
+	bool found;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, vaddr);
+	found = vma && is_for_helpers(vma);
+	if (found) {
+		if (is_vm_hugetlb_page(vma))
+			w->step = max(STEP, huge_page_size(hstate_vma(vma)));
+		w->last = min(vaddr + min(size, WINDOW_STEPS * w->step) - 1,
+			      vma->vm_end - 1);
+	}
+	mmap_read_unlock(mm);
+	return found;
+}
+
+/**
+ * faultin_ahead() - Have RAM faulted in that is pinned for writing next
+ * @vaddr: user address of the caller's own (page aligned)
+ * @size: how much is going to be pinned (bytes)
+ *
+ * Takes mmap_lock; sleeps.
+ *
+ * Return: how much need not be asked for again (bytes).
+ */
+unsigned long faultin_ahead(unsigned long vaddr, unsigned long size)
+{
+	struct window w = {
+		.caller = current,
+		.first = vaddr,
+		.step = STEP,
+	};
+
+	if (size <= STEP || !may_be_helped() || !is_untouched(vaddr) ||
+	    !look(&w, vaddr, size))
+		return min(size, WINDOW_STEPS * STEP);
+	if (w.last - w.first >= w.step)
+		share(&w);
+	return w.last - w.first + 1;
+}
+
+/** faultin_init() - On module load. Return: 0 or -ENOMEM. */
+int faultin_init(void)
+{
+	faultin_wq = alloc_workqueue("vfio_type1_faultin",
+				     WQ_CPU_INTENSIVE | WQ_PERCPU, 0);
+	return faultin_wq ? 0 : -ENOMEM;
+}
+
+/** faultin_exit() - On module unload, when no container is left */
+void faultin_exit(void)
+{
+	destroy_workqueue(faultin_wq);
+}

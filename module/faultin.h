@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Faulting RAM in ahead of pinning, on more than one CPU. */
+#ifndef TETHER_FAULTIN_H
+#define TETHER_FAULTIN_H
+
+unsigned long faultin_ahead(unsigned long vaddr, unsigned long size);
+int faultin_init(void);
+void faultin_exit(void);
+
+#endif

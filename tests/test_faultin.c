@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that nobody has touched before it is mapped: who faults it in, and
+ * how much of it when the mapping comes to nothing.
+ */
+#include <linux/mempolicy.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "edu.h"
+#include "proc.h"
+#include "target.h"
+
+#define SIZE	(200 * MIB)
+#define PAGES	(SIZE / PAGE)
+#define LEN	512	/* bytes of one edu transfer here */
+#define MUCH	(1024 * MIB)
+#define AHEAD	(64 * MIB)	/* what is touched at once */
+
+static struct vfio_container container;
+static struct edu edu;
+
+static int open_all(void **state)
+{
+	(void)state;
+	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
+	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
+	return 0;
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	edu_close(&edu);
+	vfio_container_close(&container);
+	return 0;
+}
+
+/* Whatever a failed test left behind would fail the next one too. */
+static int teardown(void **state)
+{
+	(void)state;
+	return vfio_dma_unmap(&container, IOVA, 1ULL << 36, NULL);
+}
+
+/* Off the huge pages' alignment by one page. */
+static uint8_t *untouched(size_t size, int flags)
+{
+	uint8_t *at = vfio_reserve(size, 2 * MIB, PAGE);
+	uint8_t *mem = mmap(at, size, PROT_READ | PROT_WRITE,
+			    flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	assert_ptr_equal(mem, at);
+	return mem;
+}
+
+static uint8_t *small_pages(void)
+{
+	uint8_t *mem = untouched(SIZE, MAP_PRIVATE);
+
+	assert_int_equal(madvise(mem, SIZE, MADV_NOHUGEPAGE), 0);
+	return mem;
+}
+
+/* How much of MAP_SHARED memory there is by now. */
+static size_t touched(uint8_t *mem, size_t size)
+{
+	unsigned char *there = malloc(size / PAGE);
+	size_t i, n = 0;
+
+	assert_non_null(there);
+	assert_int_equal(mincore(mem, size, there), 0);
+	for (i = 0; i < size / PAGE; i++)
+		n += there[i] & 1;
+	free(there);
+	return n * PAGE;
+}
+
+static void expect_reached(uint8_t *mem, size_t offset)
+{
+	uint8_t pattern[LEN];
+
+	target_pattern(pattern, LEN);
+	ok(edu_write(&edu, IOVA + offset, pattern, LEN));
+	assert_memory_equal(mem + offset, pattern, LEN);
+}
+
+static void expect_all_reached(uint8_t *mem)
+{
+	long pinned = proc_pages_pinned();
+	size_t offset;
+
+	ok(vfio_dma_map(&container, mem, IOVA, SIZE, VFIO_DMA_RW));
+	assert_int_equal(proc_pages_pinned() - pinned, PAGES);
+	for (offset = 0; offset < SIZE; offset += 4 * MIB + PAGE)
+		expect_reached(mem, offset);
+	expect_reached(mem, SIZE - LEN);
+	ok(vfio_dma_unmap(&container, IOVA, SIZE, NULL));
+	assert_int_equal(proc_pages_pinned(), pinned);
+	munmap(mem, SIZE);
+}
+
+static void untouched_small_pages_are_reached(void **state)
+{
+	(void)state;
+	expect_all_reached(small_pages());
+}
+
+static void untouched_huge_pages_are_reached(void **state)
+{
+	uint8_t *mem = untouched(SIZE, MAP_PRIVATE);
+
+	(void)state;
+	madvise(mem, SIZE, MADV_HUGEPAGE);
+	expect_all_reached(mem);
+}
+
+static void untouched_shared_memory_is_reached(void **state)
+{
+	(void)state;
+	expect_all_reached(untouched(SIZE, MAP_SHARED));
+}
+
+static void a_hole_in_untouched_memory_is_refused(void **state)
+{
+	uint8_t *mem = untouched(SIZE, MAP_SHARED);
+	long pinned = proc_pages_pinned();
+
+	(void)state;
+	munmap(mem + 70 * MIB, PAGE);
+	refused(EFAULT, vfio_dma_map(&container, mem, IOVA, SIZE, VFIO_DMA_RW));
+	assert_int_equal(proc_pages_pinned(), pinned);
+	munmap(mem, SIZE);
+}
+
+/* How many faults the caller served itself to have it mapped. */
+static long faults_to_map(uint8_t *mem)
+{
+	struct rusage before, after;
+
+	getrusage(RUSAGE_THREAD, &before);
+	ok(vfio_dma_map(&container, mem, IOVA, SIZE, VFIO_DMA_RW));
+	getrusage(RUSAGE_THREAD, &after);
+	ok(vfio_dma_unmap(&container, IOVA, SIZE, NULL));
+	munmap(mem, SIZE);
+	return after.ru_minflt - before.ru_minflt;
+}
+
+static void other_cpus_help_to_fault_memory_in(void **state)
+{
+	long faults;
+
+	(void)state;
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		lacks("a second CPU");
+	faults = faults_to_map(small_pages());
+	if (faults >= (long)PAGES)
+		broken("%ld of %llu faults were the caller's", faults, PAGES);
+}
+
+static void cpus_that_the_caller_may_not_use_do_not_help(void **state)
+{
+	cpu_set_t all, one;
+	long faults;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	faults = faults_to_map(small_pages());
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	assert_true(faults >= (long)PAGES);
+}
+
+/* Others would allocate by their own policy, not by this one. */
+static void a_caller_with_a_memory_policy_is_not_helped(void **state)
+{
+	unsigned long nodes = 1;
+	long faults;
+
+	(void)state;
+	assert_int_equal(syscall(SYS_set_mempolicy, MPOL_BIND, &nodes,
+				 8 * sizeof(nodes)), 0);
+	faults = faults_to_map(small_pages());
+	assert_int_equal(syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0), 0);
+	assert_true(faults >= (long)PAGES);
+}
+
+static int over_the_limit(void *arg)
+{
+	return vfio_dma_map(&container, arg, IOVA, MUCH, VFIO_DMA_RW) != -ENOMEM;
+}
+
+static void a_mapping_beyond_the_limit_touches_little(void **state)
+{
+	uint8_t *mem = untouched(MUCH, MAP_SHARED);
+
+	(void)state;
+	assert_int_equal(proc_run_unprivileged(8 * MIB, over_the_limit, mem), 0);
+	assert_in_range(touched(mem, MUCH), 8 * MIB, AHEAD);
+	munmap(mem, MUCH);
+}
+
+static void a_mapping_that_is_killed_touches_no_more(void **state)
+{
+	uint8_t *mem = untouched(MUCH, MAP_SHARED);
+	long pinned = proc_pages_pinned();
+	int status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(vfio_dma_map(&container, mem, IOVA, MUCH, VFIO_DMA_RW) != 0);
+	while (!touched(mem, AHEAD) && !waitpid(pid, &status, WNOHANG))
+		sleep_ms(1);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_true(touched(mem, MUCH) < MUCH);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	munmap(mem, MUCH);
+}
+
+static const struct CMUnitTest tests[] = {
+	TEST(untouched_small_pages_are_reached, NULL, teardown),
+	TEST(untouched_huge_pages_are_reached, NULL, teardown),
+	TEST(untouched_shared_memory_is_reached, NULL, teardown),
+	TEST(a_hole_in_untouched_memory_is_refused, NULL, teardown),
+	TETHER(other_cpus_help_to_fault_memory_in, NULL, teardown),
+	TETHER(cpus_that_the_caller_may_not_use_do_not_help, NULL, teardown),
+	TETHER(a_caller_with_a_memory_policy_is_not_helped, NULL, teardown),
+	TEST(a_mapping_beyond_the_limit_touches_little, NULL, teardown),
+	TEST(a_mapping_that_is_killed_touches_no_more, NULL, teardown),
+};
+
+TEST_MAIN(tests, open_all, close_all)
