@@ -118,9 +118,39 @@ static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 	}
 }
 
+/*
+ * Up to 6.10 an access to a VMA that vfio-pci believes to be filled, and that is
+ * not, faults for ever. SIGALRM ends the program then.
+ */
+static void memory_that_comes_back_can_be_read_at_once(void **state)
+{
+	const int mappings = 500, rounds = 40;
+	uint8_t *map = vfio_reserve(TARGET_LEN, 2 * MIB, PAGE);
+	int i;
+
+	(void)state;
+	assert_ptr_equal(vfio_region_mmap(&rig.device, TARGET_BAR, 0, TARGET_LEN,
+					  PROT_READ | PROT_WRITE, map), map);
+	for (i = 0; i < mappings; i++)
+		ok(vfio_dma_map(&rig.container, map + i * MIB, IOVA + i * MIB,
+				MIB, VFIO_DMA_RW));
+	alarm(60 * patience());
+	for (i = 0; i < rounds; i++) {
+		ok(vfio_decoding(&rig.device, false));
+		ok(vfio_decoding(&rig.device, true));
+		*(volatile uint8_t *)map;
+		usleep(i * 1000);
+	}
+	alarm(0);
+	expect_return(IOVA, 0, now(), 2.0);
+	ok(vfio_dma_unmap(&rig.container, IOVA, mappings * MIB, NULL));
+	munmap(map, TARGET_LEN);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(resets_with_the_memory_off_are_not_disturbed, rig_unmapped, rig_heal),
 	TEST(a_reset_does_not_stall_the_process, rig_unmapped, rig_heal),
+	TEST(memory_that_comes_back_can_be_read_at_once, rig_unmapped, rig_heal),
 	TEST(what_fills_a_hole_does_not_disturb_the_rest, rig_mapped, rig_heal),
 };
 

@@ -262,6 +262,10 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
  * zapped, and zapped no others. mremap() moves entries to one it never saw;
  * when they are gone, the next fault puts it in the list. Since then it asks the
  * file's mapping, which has all.
+ *
+ * vma_lock is held over both: of a VMA in the list vfio-pci believes that it has
+ * entries. If a fault put it there just before its entries go, every access to
+ * it faults for ever.
  */
 static inline void
 compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
@@ -278,9 +282,9 @@ compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
 			break;
 		}
 	}
-	mutex_unlock(&vdev->vma_lock);
 	if (!found)
 		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+	mutex_unlock(&vdev->vma_lock);
 #endif
 }
 
