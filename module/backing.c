@@ -233,6 +233,13 @@ static bool worth_a_fault(struct vfio_pci_core_device *vdev)
 	return true;
 }
 
+static bool is_filled(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct entry e;
+
+	return !read_entry(vma, addr, false, &e);
+}
+
 /*
  * What has to be true of a VMA before its entries are believed: its driver
  * knows of it, so that it takes them away when the memory goes. mremap() moves
@@ -242,14 +249,13 @@ static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
 		       const struct backing *b)
 {
 	struct vfio_pci_core_device *vdev = vma_vfio_pci(vma);
-	struct entry e;
 
 	if (!vdev)
 		return 0;
 	if (b->no_wait && !worth_a_fault(vdev))
 		return -EBUSY;
-	if (!read_entry(vma, addr, false, &e))
-		compat_vfio_pci_zap_untracked(vdev, vma);
+	if (is_filled(vma, addr))
+		compat_vfio_pci_zap_untracked(vdev, vma, addr, is_filled);
 	return 0;
 }
 

@@ -256,20 +256,25 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
 /**
  * compat_vfio_pci_zap_untracked() - Drop entries that vfio-pci does not know of
  * @vdev: the device
- * @vma: a VMA of it with entries, mmap_lock held
+ * @vma: a VMA of it, mmap_lock held
+ * @addr: an address in it
+ * @is_filled: has the VMA an entry there?
  *
  * Until 6.11 vfio-pci kept a list of VMAs that were faulted in since it last
  * zapped, and zapped no others. mremap() moves entries to one it never saw;
  * when they are gone, the next fault puts it in the list. Since then it asks the
  * file's mapping, which has all.
  *
- * vma_lock is held over both: of a VMA in the list vfio-pci believes that it has
- * entries. If a fault put it there just before its entries go, every access to
- * it faults for ever.
+ * vma_lock is held over all of it: of a VMA in the list vfio-pci believes that it
+ * has entries. If a fault put it there just before its entries go, every access to
+ * it faults for ever. And it is not held for long if there is nothing to do, for a
+ * hot reset that finds it taken fails.
  */
 static inline void
 compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
-			      struct vm_area_struct *vma)
+			      struct vm_area_struct *vma, unsigned long addr,
+			      bool (*is_filled)(struct vm_area_struct *vma,
+						unsigned long addr))
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
 	const struct vfio_pci_mmap_vma *entry;
@@ -282,7 +287,7 @@ compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
 			break;
 		}
 	}
-	if (!found)
+	if (!found && is_filled(vma, addr))
 		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 	mutex_unlock(&vdev->vma_lock);
 #endif
