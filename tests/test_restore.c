@@ -11,6 +11,16 @@
 
 #include "rig.h"
 
+/* TARGET_LEN of its BAR, misaligned. */
+static uint8_t *map_whole_target(void)
+{
+	uint8_t *map = vfio_reserve(TARGET_LEN, 2 * MIB, PAGE);
+
+	assert_ptr_equal(vfio_region_mmap(&rig.device, TARGET_BAR, 0, TARGET_LEN,
+					  PROT_READ | PROT_WRITE, map), map);
+	return map;
+}
+
 /*
  * vfio-pci gives a hot reset up with -EBUSY when somebody holds the locks that a
  * page fault takes. A VMM switches the memory off before it resets a device, so
@@ -18,12 +28,10 @@
  */
 static void resets_with_the_memory_off_are_not_disturbed(void **state)
 {
-	uint8_t *map = vfio_reserve(TARGET_LEN, 2 * MIB, PAGE);
+	uint8_t *map = map_whole_target();
 	int i, j;
 
 	(void)state;
-	assert_ptr_equal(vfio_region_mmap(&rig.device, TARGET_BAR, 0, TARGET_LEN,
-					  PROT_READ | PROT_WRITE, map), map);
 	ok(vfio_dma_map(&rig.container, map, IOVA, TARGET_LEN, VFIO_DMA_RW));
 	for (i = 0; i < 10; i++) {
 		ok(vfio_decoding(&rig.device, false));
@@ -125,12 +133,10 @@ static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 static void memory_that_comes_back_can_be_read_at_once(void **state)
 {
 	const int mappings = 500, rounds = 40;
-	uint8_t *map = vfio_reserve(TARGET_LEN, 2 * MIB, PAGE);
+	uint8_t *map = map_whole_target();
 	int i;
 
 	(void)state;
-	assert_ptr_equal(vfio_region_mmap(&rig.device, TARGET_BAR, 0, TARGET_LEN,
-					  PROT_READ | PROT_WRITE, map), map);
 	for (i = 0; i < mappings; i++)
 		ok(vfio_dma_map(&rig.container, map + i * MIB, IOVA + i * MIB,
 				MIB, VFIO_DMA_RW));
