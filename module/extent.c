@@ -8,9 +8,15 @@
 
 #include "extent.h"
 
+/* The array is allocated, and not extents_lend()'s. */
+static bool owned(const struct extents *ex)
+{
+	return ex->cap > 1;
+}
+
 static int extents_grow(struct extents *ex)
 {
-	unsigned int cap = ex->cap ? ex->cap * 2 : 1;
+	unsigned int cap = ex->cap ? ex->cap * 2 : 2;
 	struct extent *v;
 
 	v = kvmalloc_array(cap, sizeof(*v), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
@@ -18,7 +24,8 @@ static int extents_grow(struct extents *ex)
 		return -ENOMEM;
 	if (ex->nr)
 		memcpy(v, ex->v, ex->nr * sizeof(*v));
-	kvfree(ex->v);
+	if (owned(ex))
+		kvfree(ex->v);
 	ex->v = v;
 	ex->cap = cap;
 	return 0;
@@ -70,6 +77,7 @@ int extents_add(struct extents *ex, const struct extent *e)
 /** extents_free() - Free the array and leave it empty, ready for use */
 void extents_free(struct extents *ex)
 {
-	kvfree(ex->v);
+	if (owned(ex))
+		kvfree(ex->v);
 	*ex = (struct extents){};
 }

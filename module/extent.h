@@ -24,7 +24,7 @@ struct extent {
  * struct extents - A growing array of extents, by ascending IOVA
  * @v: the array, NULL while empty
  * @nr: extents in use
- * @cap: extents allocated
+ * @cap: extents there is room for; 1: lent, else allocated
  *
  * Zeroed memory is an empty one. Guarded by whoever owns it.
  */
@@ -33,6 +33,17 @@ struct extents {
 	unsigned int nr;
 	unsigned int cap;
 };
+
+/**
+ * extents_lend() - Give an empty array room for one, so that one costs nothing
+ * @ex: the array
+ * @room: stays where it is for as long as @ex is in use
+ */
+static inline void extents_lend(struct extents *ex, struct extent *room)
+{
+	ex->v = room;
+	ex->cap = 1;
+}
 
 static inline struct extent *extents_last(struct extents *ex)
 {

@@ -25,6 +25,7 @@
 #include "dirty.h"
 #include "domain.h"
 #include "emulated.h"
+#include "extent.h"
 #include "mapping.h"
 #include "mirror.h"
 #include "pinned.h"
@@ -183,21 +184,69 @@ static u64 mapping_remove(struct container *c, struct mapping *m)
 	return size;
 }
 
+/* All of it can leave the IOMMU in one go, with its neighbours. */
+static bool all_remembered(const struct mapping *m)
+{
+	struct segment *s;
+
+	list_for_each_entry(s, &m->segments, node)
+		if (s->kind != SEGMENT_PINNED || !pinned_remembered(s))
+			return false;
+	return !list_empty(&m->segments);
+}
+
+/* What a driver does not unmap stays for pinned_unmap() to find out. */
+static void unmap_adjacent(struct container *c, struct mapping *from,
+			   struct mapping *to)
+{
+	u64 last = to->node.last;
+	struct extent whole = {
+		.iova = from->node.start,
+		.len = last - from->node.start + 1,
+	};
+	struct extents ex = { .v = &whole, .nr = 1 };
+	struct segment *s;
+
+	if (!domains_unmap_unflushed(c, &ex, SEGMENT_PINNED))
+		return;
+	for (; from; from = mapping_next(from, last)) {
+		list_for_each_entry(s, &from->segments, node)
+			pinned_set_unmapped(s);
+		cond_resched();
+	}
+}
+
 /*
- * This mapping and all up to @last. A flush can cost more than all else, so one
- * serves them all, before the first page is unpinned.
+ * A call of the IOMMU driver can cost more than all else, and a flush more than
+ * that. So one call serves mappings that follow each other, and one flush, by
+ * the caller, all up to @last.
  */
+static void unmap_unflushed(struct container *c, struct mapping *m, u64 last)
+{
+	struct mapping *from = NULL, *to = NULL;
+
+	for (; m; m = mapping_next(m, last)) {
+		cond_resched();
+		if (!all_remembered(m))
+			continue;
+		if (from && to->node.last + 1 != m->node.start) {
+			unmap_adjacent(c, from, to);
+			from = NULL;
+		}
+		from = from ?: m;
+		to = m;
+	}
+	if (from)
+		unmap_adjacent(c, from, to);
+}
+
+/* This mapping and all up to @last: no page is unpinned before the flush. */
 static u64 remove_from(struct container *c, struct mapping *from, u64 last)
 {
 	struct mapping *m, *next;
-	struct segment *s;
 	u64 size = 0;
 
-	for (m = from; m; m = mapping_next(m, last)) {
-		list_for_each_entry(s, &m->segments, node)
-			if (s->kind == SEGMENT_PINNED)
-				pinned_unmap_unflushed(c, s);
-	}
+	unmap_unflushed(c, from, last);
 	domains_flush(c, SEGMENT_PINNED);
 
 	for (m = from; m; m = next) {

@@ -46,6 +46,7 @@
  * @seg: its place in the mapping
  * @extents: what is pinned; while mapping a scattered one, only what the
  *	     IOMMU has not got yet
+ * @only: lent to @extents: small mappings and large folios need no more
  * @mapped: bytes from its start that are in the IOMMU
  * @payable: pages of it that somebody is charged for, the mapping or, for those
  *	     that emulated devices had pinned before, those pins
@@ -56,6 +57,7 @@
 struct pinned {
 	struct segment seg;
 	struct extents extents;
+	struct extent only;
 	size_t mapped;
 	unsigned long payable;
 	size_t charged_size;
@@ -432,7 +434,7 @@ static void unmap_scattered(struct container *c, struct pinned *p)
 	read_back_free(&rb);
 }
 
-static bool unmap_remembered(struct container *c, struct pinned *p, bool flush)
+static bool unmap_remembered(struct container *c, const struct pinned *p)
 {
 	struct extent whole = {
 		.iova = segment_iova(&p->seg),
@@ -440,10 +442,7 @@ static bool unmap_remembered(struct container *c, struct pinned *p, bool flush)
 	};
 	struct extents ex = { .v = &whole, .nr = 1 };
 
-	if (!p->mapped)
-		return true;
-	return flush ? domains_unmap(c, &ex) :
-		       domains_unmap_unflushed(c, &ex, SEGMENT_PINNED);
+	return !p->mapped || domains_unmap(c, &ex);
 }
 
 static void pinned_destroy(struct container *c, struct pinned *p)
@@ -454,7 +453,7 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 		forget_mapped(p);
 		unmap_scattered(c, p);
 	} else {
-		unmapped = unmap_remembered(c, p, true);
+		unmapped = unmap_remembered(c, p);
 	}
 	/* memory that a device may still reach is lost, but nobody else's */
 	if (unmapped)
@@ -490,6 +489,7 @@ struct segment *pinned_map(struct container *c, struct mapping *m,
 	p->seg.mapping = m;
 	p->seg.kind = SEGMENT_PINNED;
 	p->seg.offset = offset;
+	extents_lend(&p->extents, &p->only);
 
 	batch_init(&batch);
 	ret = map_batches(c, p, size, &batch);
@@ -502,20 +502,22 @@ struct segment *pinned_map(struct container *c, struct mapping *m,
 }
 
 /**
- * pinned_unmap_unflushed() - Begin to unmap a segment
- * @c: the container, its lock held
- * @s: the segment; the next thing to happen to it is pinned_unmap(), and before
- *     that domains_flush()
- *
- * Does nothing if it needs its entries to tell what is pinned.
+ * pinned_remembered() - Is it known what is pinned, without the IOMMU's tables?
+ * @s: the segment, its container's lock held
  */
-void pinned_unmap_unflushed(struct container *c, struct segment *s)
+bool pinned_remembered(struct segment *s)
 {
-	struct pinned *p = to_pinned(s);
+	return !to_pinned(s)->scattered;
+}
 
-	/* what a driver did not unmap stays for pinned_unmap() to find out */
-	if (!p->scattered && unmap_remembered(c, p, false))
-		p->mapped = 0;
+/**
+ * pinned_set_unmapped() - The entries of a remembered segment are gone already
+ * @s: the segment, its container's lock held; the next thing to happen to it is
+ *     pinned_unmap(), after a flush
+ */
+void pinned_set_unmapped(struct segment *s)
+{
+	to_pinned(s)->mapped = 0;
 }
 
 /**

@@ -12,7 +12,8 @@ struct segment;
 
 struct segment *pinned_map(struct container *c, struct mapping *m,
 			   size_t offset, size_t size);
-void pinned_unmap_unflushed(struct container *c, struct segment *s);
+bool pinned_remembered(struct segment *s);
+void pinned_set_unmapped(struct segment *s);
 void pinned_unmap(struct container *c, struct segment *s);
 int pinned_join(struct container *c, struct segment *s, struct domain *d);
 
