@@ -50,8 +50,8 @@
  * @mapped: bytes from its start that are in the IOMMU
  * @payable: pages of it that somebody is charged for, the mapping or, for those
  *	     that emulated devices had pinned before, those pins
- * @charged_size: bytes from its start that @payable counts; more than there
- *		  are only while a batch fails
+ * @charged_size: bytes from its start that @payable counts; all of them but
+ *		  while a batch fails
  * @scattered: the IOMMU's tables, not @extents, remember what is pinned
  */
 struct pinned {
@@ -148,7 +148,26 @@ static long batch_pin(struct batch *b, const struct mapping *m,
 }
 
 /*
- * Pages that follow each other in memory. Every page is looked at: whoever
+ * Up to the end of its folio, if that is all of one kind: then no struct page
+ * is looked at but the first. Only what has no mapping, a driver's own memory,
+ * can be reserved in part.
+ */
+static unsigned long run_in_folio(struct page **pages, unsigned long npages)
+{
+	struct folio *folio = page_folio(pages[0]);
+	unsigned long pfn = page_to_pfn(pages[0]);
+	unsigned long n = 1;
+
+	if (!folio_test_large(folio) || !READ_ONCE(folio->mapping))
+		return 1;
+	npages = min(npages, folio_pfn(folio) + folio_nr_pages(folio) - pfn);
+	while (n < npages && page_to_pfn(pages[n]) == pfn + n)
+		n++;
+	return n;
+}
+
+/*
+ * Pages that follow each other in memory. Every page is compared: whoever
  * maps the pages of a folio in another order must not get others than these.
  * The zero page is a run of its own, for no pin on it is ever given back, and
  * reserved pages are apart from others, for they are not charged to anybody.
@@ -157,25 +176,16 @@ static unsigned long run_length(struct page **pages, unsigned long npages)
 {
 	unsigned long pfn = page_to_pfn(pages[0]);
 	bool reserved = PageReserved(pages[0]);
-	unsigned long n = 1;
+	unsigned long n;
 
 	if (is_zero_pfn(pfn))
 		return 1;
+	n = run_in_folio(pages, npages);
+	if (n > 1)
+		return n;
 	while (n < npages && page_to_pfn(pages[n]) == pfn + n &&
 	       !is_zero_pfn(pfn + n) && PageReserved(pages[n]) == reserved)
 		n++;
-	return n;
-}
-
-static unsigned long count_payable(struct page **pages, unsigned long npages)
-{
-	unsigned long i, run, n = 0;
-
-	for (i = 0; i < npages; i += run) {
-		run = run_length(pages + i, npages - i);
-		if (!PageReserved(pages[i]))
-			n += run;
-	}
 	return n;
 }
 
@@ -220,20 +230,18 @@ static int add_run(struct extents *ex, const struct extent *run)
 	return 0;
 }
 
-/* The batch goes on where the segment ends. */
-static int charge_batch(struct pinned *p, struct page **pages,
-			unsigned long npages)
+/* The segment's last part (bytes), with that many pages of a kind that costs. */
+static int charge_last(struct pinned *p, size_t size, unsigned long payable)
 {
-	unsigned long n = count_payable(pages, npages);
 	unsigned long paid = emulated_charged(p->seg.mapping,
-					      p->seg.offset + p->seg.size,
-					      npages << PAGE_SHIFT);
+					      p->seg.offset + p->seg.size - size,
+					      size);
 	int ret;
 
-	ret = charge(p->seg.mapping, n - min(n, paid));
+	ret = charge(p->seg.mapping, payable - min(payable, paid));
 	if (!ret) {
-		p->payable += n;
-		p->charged_size += npages << PAGE_SHIFT;
+		p->payable += payable;
+		p->charged_size += size;
 	}
 	return ret;
 }
@@ -250,11 +258,10 @@ static void uncharge_all(struct pinned *p)
 static int add_batch(struct pinned *p, struct page **pages,
 		     unsigned long npages)
 {
-	unsigned long i, n;
-	int ret;
+	unsigned long i, n, payable = 0;
+	int ret = 0;
 
-	ret = charge_batch(p, pages, npages);
-	for (i = 0; !ret && i < npages; i += n) {
+	for (i = 0; i < npages; i += n) {
 		struct extent run = {
 			.iova = segment_iova(&p->seg) + p->seg.size,
 			.phys = page_to_phys(pages[i]),
@@ -262,20 +269,17 @@ static int add_batch(struct pinned *p, struct page **pages,
 
 		n = run_length(pages + i, npages - i);
 		run.len = n << PAGE_SHIFT;
-		ret = add_run(&p->extents, &run);
-		if (ret)
-			break;
+		if (!ret)
+			ret = add_run(&p->extents, &run);
+		if (ret) {
+			unpin(p, &run);
+			continue;
+		}
 		p->seg.size += run.len;
+		if (!PageReserved(pages[i]))
+			payable += n;
 	}
-
-	for (; i < npages; i += n) {
-		struct extent rest = { .phys = page_to_phys(pages[i]) };
-
-		n = run_length(pages + i, npages - i);
-		rest.len = n << PAGE_SHIFT;
-		unpin(p, &rest);
-	}
-	return ret;
+	return ret ?: charge_last(p, npages << PAGE_SHIFT, payable);
 }
 
 /*
