@@ -312,7 +312,7 @@ static double seconds(void)
 
 static bool going_on(double begin, unsigned int tries)
 {
-	double limit = tries < ENOUGH ? PATIENCE : seconds();
+	double limit = tries < ENOUGH ? PATIENCE * patience() : seconds();
 
 	return now() - begin < limit && !storm.error;
 }
