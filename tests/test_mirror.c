@@ -434,10 +434,10 @@ static void close_and_unbind_revoke(void **state)
 	vfio_device_close(&rig.device);
 	ok(vfio_device_unbind(TARGET));
 	ok(host_bar_open(&bar, TARGET, TARGET_BAR, RIG_LEN));
-	memset(bar.mem, 0, PAGE);
+	host_bar_clear(&bar, 0, PAGE);
 	fault_drain(&rig.faults);
 	ok(nvme_identify(&rig.nvme, IOVA));
-	landed = !memcmp(bar.mem, rig.nvme.identity, PAGE);
+	landed = host_bar_has(&bar, 0, rig.nvme.identity, PAGE);
 	host_bar_close(&bar);
 	if (landed)
 		hole("DMA reached the memory of a device the host has back");

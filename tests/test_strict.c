@@ -6,7 +6,6 @@
  * its sysfs file.
  */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -46,9 +45,9 @@ static int setup_off(void **state)
 
 static bool reaches_other(uint64_t offset)
 {
-	memset(witness.mem + offset, 0, PAGE);
+	host_bar_clear(&witness, offset, PAGE);
 	ok(nvme_identify(&rig.nvme, IOVA + offset));
-	return !memcmp(witness.mem + offset, rig.nvme.identity, PAGE);
+	return host_bar_has(&witness, offset, rig.nvme.identity, PAGE);
 }
 
 static int map_other(void)

@@ -84,6 +84,33 @@ void host_bar_close(struct host_bar *h)
 	h->mem = NULL;
 }
 
+static volatile uint64_t *words(const struct host_bar *h, size_t offset)
+{
+	return (volatile uint64_t *)(h->mem + offset);
+}
+
+void host_bar_clear(struct host_bar *h, size_t offset, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len / 8; i++)
+		words(h, offset)[i] = 0;
+}
+
+bool host_bar_has(const struct host_bar *h, size_t offset, const void *data,
+		  size_t len)
+{
+	uint64_t word;
+	size_t i;
+
+	for (i = 0; i < len / 8; i++) {
+		memcpy(&word, (const uint8_t *)data + 8 * i, 8);
+		if (words(h, offset)[i] != word)
+			return false;
+	}
+	return true;
+}
+
 int host_decoding(const char *bdf, bool on)
 {
 	uint16_t command;

@@ -26,7 +26,10 @@ int target_fill(const struct target *t, uint64_t offset, uint8_t byte,
 bool target_has(const struct target *t, uint64_t offset, const void *data,
 		size_t len);
 
-/* A BAR as the host maps it after the device has left vfio-pci. */
+/*
+ * A BAR as the host maps it after the device has left vfio-pci. On Arm that is
+ * device memory, which memset() and its like must not touch: by aligned words.
+ */
 struct host_bar {
 	uint8_t *mem;
 	size_t len;
@@ -35,6 +38,10 @@ struct host_bar {
 int host_bar_open(struct host_bar *h, const char *bdf, unsigned int bar,
 		  size_t len);
 void host_bar_close(struct host_bar *h);
+/* Offsets and lengths are multiples of 8. */
+void host_bar_clear(struct host_bar *h, size_t offset, size_t len);
+bool host_bar_has(const struct host_bar *h, size_t offset, const void *data,
+		  size_t len);
 
 /* The host's hand on memory decoding, past VFIO. 0 or -errno. */
 int host_decoding(const char *bdf, bool on);
