@@ -508,6 +508,19 @@ static int resolve(struct mirror *m, struct extents *ex)
 	return ret;
 }
 
+/*
+ * What this waits for may be the memory's going, which vfio-pci notes only after
+ * it, up to 6.10 with no lock held in between. A fault there would hold what a
+ * hot reset tries to take, so restore looks again another time.
+ */
+static int begin(struct mirror *m, unsigned long *seq)
+{
+	unsigned long waits = current->nvcsw;
+
+	*seq = mmu_interval_read_begin(&m->notifier);
+	return m->backing.no_wait && current->nvcsw != waits ? -EBUSY : 0;
+}
+
 static int establish(struct mirror *m, unsigned int tries,
 		     struct mirror *replaced)
 {
@@ -520,9 +533,10 @@ static int establish(struct mirror *m, unsigned int tries,
 			ret = -EINTR;
 			break;
 		}
-		seq = mmu_interval_read_begin(&m->notifier);
 		ex.nr = 0;
-		ret = resolve(m, &ex);
+		ret = begin(m, &seq);
+		if (!ret)
+			ret = resolve(m, &ex);
 		if (!ret)
 			ret = commit(m, seq, &ex, replaced);
 	} while (ret == -EAGAIN && --tries);
