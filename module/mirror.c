@@ -518,7 +518,7 @@ static int begin(struct mirror *m, unsigned long *seq)
 	unsigned long waits = current->nvcsw;
 
 	*seq = mmu_interval_read_begin(&m->notifier);
-	return m->backing.no_wait && current->nvcsw != waits ? -EBUSY : 0;
+	return m->backing.no_wait && current->nvcsw != waits ? -EINPROGRESS : 0;
 }
 
 static int establish(struct mirror *m, unsigned int tries,
@@ -839,11 +839,16 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 {
 	struct mirror *m;
 	ktime_t start;
+	int ret;
 
 	mutex_lock(&c->lock);
 	start = ktime_get();
 	m = next_due(c);
-	if (m && restore(m))
+	ret = m ? restore(m) : 0;
+	/* waiting took no CPU, but all mirrors of that memory had better rest */
+	if (ret == -EINPROGRESS)
+		*wasted_ns += WASTE_NS;
+	else if (ret)
 		*wasted_ns += ktime_to_ns(ktime_sub(ktime_get(), start));
 	mutex_unlock(&c->lock);
 	return m;
