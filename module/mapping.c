@@ -351,14 +351,22 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 /**
  * mapping_unmap_all() - Unmap everything; no emulated device has pins
  * @c: the container
- *
- * Return: the number of bytes that were mapped.
  */
-u64 mapping_unmap_all(struct container *c)
+void mapping_unmap_all(struct container *c)
 {
-	struct mapping *m = mapping_first(c, 0, U64_MAX);
+	struct mapping *m = mapping_first(c, 0, U64_MAX), *next;
 
-	return m ? remove_from(c, m, U64_MAX) : 0;
+	unmap_unflushed(c, m, U64_MAX);
+	domains_flush(c, SEGMENT_PINNED);
+
+	/* from the leaves up: nobody looks at the tree any more */
+	rbtree_postorder_for_each_entry_safe(m, next, &c->mappings.rb_root,
+					     node.rb) {
+		mapping_destroy(c, m);
+		c->avail++;
+		cond_resched();
+	}
+	c->mappings = RB_ROOT_CACHED;
 }
 
 /**

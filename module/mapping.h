@@ -93,7 +93,7 @@ static inline unsigned long segment_vaddr(const struct segment *s)
 int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot);
 int mapping_unmap(struct container *c, u64 first, u64 last,
 		  const struct vfio_bitmap *dirty, u64 *unmapped);
-u64 mapping_unmap_all(struct container *c);
+void mapping_unmap_all(struct container *c);
 int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size);
 int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size);
 bool mapping_cut(struct container *c, u64 first, u64 last);
