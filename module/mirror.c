@@ -834,6 +834,15 @@ static int restore(struct mirror *m)
 	return ret;
 }
 
+/* A try that looked at nothing is made up for, however long the memory is away. */
+static void try_again_soon(struct mirror *m)
+{
+	mutex_lock(&m->container->mirror_lock);
+	if (awaits(m))
+		await_until(m, ktime_add_ns(ktime_get(), QUIET_NS));
+	mutex_unlock(&m->container->mirror_lock);
+}
+
 /* Adds the time of a try that came to nothing. */
 static bool restore_next(struct container *c, u64 *wasted_ns)
 {
@@ -846,10 +855,12 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 	m = next_due(c);
 	ret = m ? restore(m) : 0;
 	/* waiting took no CPU, but all mirrors of that memory had better rest */
-	if (ret == -EINPROGRESS)
+	if (ret == -EINPROGRESS) {
+		try_again_soon(m);
 		*wasted_ns += WASTE_NS;
-	else if (ret)
+	} else if (ret) {
 		*wasted_ns += ktime_to_ns(ktime_sub(ktime_get(), start));
+	}
 	mutex_unlock(&c->lock);
 	return m;
 }
