@@ -3,7 +3,6 @@
  * Restore minds its neighbours: what a program may do while device memory is
  * away, it may do without noticing that somebody waits for it.
  */
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -30,25 +29,19 @@ static uint8_t *map_whole_target(void)
 static void resets_with_the_memory_off_are_not_disturbed(void **state)
 {
 	uint8_t *map = map_whole_target();
-	int i, j, ret, disturbed = 0;
+	int i, j;
 
 	(void)state;
 	ok(vfio_dma_map(&rig.container, map, IOVA, TARGET_LEN, VFIO_DMA_RW));
 	for (i = 0; i < 10; i++) {
 		ok(vfio_decoding(&rig.device, false));
 		for (j = 0; j < 5; j++) {
-			ret = vfio_hot_reset(&rig.device);
-			if (ret == -EBUSY)
-				disturbed++;
-			else
-				ok(ret);
+			ok(vfio_hot_reset(&rig.device));
 			usleep(j * 3000);
 		}
 		ok(vfio_decoding(&rig.device, true));
 		expect_return(IOVA, 0, now(), 2.0);
 	}
-	/* a slow kernel may meet the try that the memory's going interrupts */
-	assert_true(disturbed < (int)patience());
 	ok(vfio_dma_unmap(&rig.container, IOVA, TARGET_LEN, NULL));
 	munmap(map, TARGET_LEN);
 }
