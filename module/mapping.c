@@ -217,11 +217,11 @@ static void unmap_adjacent(struct container *c, struct mapping *from,
 }
 
 /*
- * A call of the IOMMU driver can cost more than all else, and a flush more than
- * that. So one call serves mappings that follow each other, and one flush, by
- * the caller, all up to @last.
+ * This mapping and all up to @last leave the IOMMU. A call of its driver can cost
+ * more than all else, and a flush more than that: one call serves mappings that
+ * follow each other, and one flush all, before the first page is unpinned.
  */
-static void unmap_unflushed(struct container *c, struct mapping *m, u64 last)
+static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 {
 	struct mapping *from = NULL, *to = NULL;
 
@@ -238,17 +238,16 @@ static void unmap_unflushed(struct container *c, struct mapping *m, u64 last)
 	}
 	if (from)
 		unmap_adjacent(c, from, to);
+	domains_flush(c, SEGMENT_PINNED);
 }
 
-/* This mapping and all up to @last: no page is unpinned before the flush. */
+/* This mapping and all up to @last. */
 static u64 remove_from(struct container *c, struct mapping *from, u64 last)
 {
 	struct mapping *m, *next;
 	u64 size = 0;
 
-	unmap_unflushed(c, from, last);
-	domains_flush(c, SEGMENT_PINNED);
-
+	unmap_entries(c, from, last);
 	for (m = from; m; m = next) {
 		next = mapping_next(m, last);
 		size += mapping_remove(c, m);
@@ -356,9 +355,7 @@ void mapping_unmap_all(struct container *c)
 {
 	struct mapping *m = mapping_first(c, 0, U64_MAX), *next;
 
-	unmap_unflushed(c, m, U64_MAX);
-	domains_flush(c, SEGMENT_PINNED);
-
+	unmap_entries(c, m, U64_MAX);
 	/* from the leaves up: nobody looks at the tree any more */
 	rbtree_postorder_for_each_entry_safe(m, next, &c->mappings.rb_root,
 					     node.rb) {
