@@ -254,8 +254,7 @@ static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
 		return 0;
 	if (b->no_wait && !worth_a_fault(vdev))
 		return -EBUSY;
-	if (is_filled(vma, addr))
-		compat_vfio_pci_zap_untracked(vdev, vma, addr, is_filled);
+	compat_vfio_pci_zap_untracked(vdev, vma, addr, is_filled);
 	return 0;
 }
 

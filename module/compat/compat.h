@@ -267,8 +267,8 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
  *
  * vma_lock is held over all of it: of a VMA in the list vfio-pci believes that it
  * has entries. If a fault put it there just before its entries go, every access to
- * it faults for ever. And it is not held for long if there is nothing to do, for a
- * hot reset that finds it taken fails.
+ * it faults for ever. It is not taken if there is nothing to drop, nor held for
+ * long, for a hot reset that finds it taken fails.
  */
 static inline void
 compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
@@ -280,6 +280,8 @@ compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
 	const struct vfio_pci_mmap_vma *entry;
 	bool found = false;
 
+	if (!is_filled(vma, addr))
+		return;
 	mutex_lock(&vdev->vma_lock);
 	list_for_each_entry(entry, &vdev->vma_list, vma_next) {
 		if (entry->vma == vma) {
