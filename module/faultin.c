@@ -126,18 +126,17 @@ static void helper_work(struct work_struct *work)
 /* The caller is a helper, too; those that come too late are not waited for. */
 static void share(struct window *w)
 {
-	unsigned long steps = (w->last - round_down(w->first, w->step)) / w->step + 1;
+	unsigned long others = (w->last - round_down(w->first, w->step)) / w->step;
 	const struct cpumask *near = cpumask_of_node(numa_node_id());
 	int cpu, here = raw_smp_processor_id();
 	struct helper *helpers;
-	unsigned int i, nr = 0;
+	unsigned int i, nr = 0, most = min_t(unsigned long, others, HELPERS_MAX);
 
-	helpers = kcalloc(min_t(unsigned long, steps - 1, HELPERS_MAX),
-			  sizeof(*helpers), GFP_KERNEL | __GFP_NOWARN);
+	helpers = kcalloc(most, sizeof(*helpers), GFP_KERNEL | __GFP_NOWARN);
 	if (!helpers)
 		return; /* slower, not less */
 	for_each_cpu_and(cpu, near, current->cpus_ptr) {
-		if (nr == min_t(unsigned long, steps - 1, HELPERS_MAX))
+		if (nr == most)
 			break;
 		if (cpu == here)
 			continue;
