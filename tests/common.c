@@ -52,16 +52,6 @@ bool on_arm(void)
 	return !strcmp(name.machine, "aarch64");
 }
 
-unsigned int patience(void)
-{
-	struct utsname name;
-
-	if (uname(&name))
-		return 1;
-	return strstr(name.release, "-debug") || strstr(name.release, "-kcsan") ?
-	       8 : 1;
-}
-
 void lacks(const char *what)
 {
 	printf("# LACKS: %s\n", what);

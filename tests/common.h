@@ -23,6 +23,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "stall.h"
+
 /* The lab's devices (lab/README.md). */
 #define EDU_A		"0000:00:03.0"
 #define EDU_B		"0000:00:04.0"
@@ -75,9 +77,6 @@ bool on_tether(void);
 /* Is the kernel older than this? For what in-tree does otherwise since. */
 bool kernel_before(unsigned int major, unsigned int minor);
 bool on_arm(void);
-
-/* How much longer everything may take: a kernel that watches itself is slow. */
-unsigned int patience(void);
 
 /* Ends a test that this machine has no means for. It says what is missing. */
 void lacks(const char *what);

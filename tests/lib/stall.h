@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Times at which the machine stood still: an emulated CPU that its host does
- * not run keeps no deadline, and that is not the module's fault.
+ * Why a deadline may be missed with the module not at fault: an emulated CPU
+ * that its host does not run stands still, and a kernel that watches itself is
+ * slow.
  */
 #ifndef TETHER_TESTS_STALL_H
 #define TETHER_TESTS_STALL_H
@@ -10,5 +11,8 @@ int stall_watch(void);
 
 /* Seconds between two times of CLOCK_MONOTONIC in which some CPU stood still. */
 double stalled(double start, double end);
+
+/* How much longer everything may take on this kernel. */
+unsigned int patience(void);
 
 #endif

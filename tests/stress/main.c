@@ -318,7 +318,7 @@ int main(int argc, char **argv)
 	int option;
 
 	stress.seed = 1;
-	stress.deadline = 2;
+	stress.deadline = 2 * patience();
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
