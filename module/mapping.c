@@ -195,7 +195,15 @@ static bool all_remembered(const struct mapping *m)
 	return !list_empty(&m->segments);
 }
 
-/* What a driver does not unmap stays for pinned_unmap() to find out. */
+static void set_mapped(struct mapping *m, bool mapped)
+{
+	struct segment *s;
+
+	list_for_each_entry(s, &m->segments, node)
+		pinned_set_mapped(s, mapped);
+}
+
+/* What a driver does not unmap is for pinned_unmap() to find out. */
 static void unmap_adjacent(struct container *c, struct mapping *from,
 			   struct mapping *to)
 {
@@ -205,13 +213,11 @@ static void unmap_adjacent(struct container *c, struct mapping *from,
 		.len = last - from->node.start + 1,
 	};
 	struct extents ex = { .v = &whole, .nr = 1 };
-	struct segment *s;
 
-	if (!domains_unmap_unflushed(c, &ex, SEGMENT_PINNED))
+	if (domains_unmap_unflushed(c, &ex, SEGMENT_PINNED))
 		return;
 	for (; from; from = mapping_next(from, last)) {
-		list_for_each_entry(s, &from->segments, node)
-			pinned_set_unmapped(s);
+		set_mapped(from, true);
 		cond_resched();
 	}
 }
@@ -219,7 +225,8 @@ static void unmap_adjacent(struct container *c, struct mapping *from,
 /*
  * This mapping and all up to @last leave the IOMMU. A call of its driver can cost
  * more than all else, and a flush more than that: one call serves mappings that
- * follow each other, and one flush all, before the first page is unpinned.
+ * follow each other, and one flush all, before the first page is unpinned. With
+ * many mappings it is looking at each that costs, so each is looked at once.
  */
 static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 {
@@ -235,6 +242,7 @@ static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 		}
 		from = from ?: m;
 		to = m;
+		set_mapped(m, false);
 	}
 	if (from)
 		unmap_adjacent(c, from, to);

@@ -13,6 +13,9 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include "pinned.h"
+#include "segment.h"
+
 struct container;
 struct domain;
 struct mm_struct;
@@ -35,6 +38,8 @@ struct vfio_bitmap;
  *	      container has no domain
  * @pins: struct pin, of emulated devices, by page of the mapping
  * @dirty: bitmap of dirty granules while the container's log is on
+ * @first: room for its first segment of RAM, and nearly always its only one:
+ *	   pinned.c's
  *
  * container->lock guards all of it.
  */
@@ -51,28 +56,7 @@ struct mapping {
 	struct list_head segments;
 	struct xarray pins;
 	unsigned long *dirty;
-};
-
-enum segment_kind {
-	SEGMENT_PINNED,
-	SEGMENT_MIRROR,
-	SEGMENT_KINDS,
-};
-
-/**
- * struct segment - A part of a mapping with one kind of memory behind it
- * @node: in mapping->segments
- * @mapping: the mapping it is a part of
- * @kind: what it is embedded in: struct pinned or struct mirror
- * @offset: where in the mapping it starts (bytes)
- * @size: its length (bytes)
- */
-struct segment {
-	struct list_head node;
-	struct mapping *mapping;
-	enum segment_kind kind;
-	size_t offset;
-	size_t size;
+	struct pinned first;
 };
 
 static inline size_t mapping_size(const struct mapping *m)

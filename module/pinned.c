@@ -41,29 +41,6 @@
 #define READ_BACK_MAX	512U
 #define READ_BACK_FEW	16U
 
-/**
- * struct pinned - A segment of RAM
- * @seg: its place in the mapping
- * @extents: what is pinned; while mapping a scattered one, only what the
- *	     IOMMU has not got yet
- * @only: lent to @extents: small mappings and large folios need no more
- * @mapped: bytes from its start that are in the IOMMU
- * @payable: pages of it that somebody is charged for, the mapping or, for those
- *	     that emulated devices had pinned before, those pins
- * @charged_size: bytes from its start that @payable counts; all of them but
- *		  while a batch fails
- * @scattered: the IOMMU's tables, not @extents, remember what is pinned
- */
-struct pinned {
-	struct segment seg;
-	struct extents extents;
-	struct extent only;
-	size_t mapped;
-	unsigned long payable;
-	size_t charged_size;
-	bool scattered;
-};
-
 /* Pages of one pin_user_pages_fast(); small mappings need no allocation. */
 struct batch {
 	struct page **pages;
@@ -74,6 +51,32 @@ struct batch {
 static struct pinned *to_pinned(struct segment *s)
 {
 	return container_of(s, struct pinned, seg);
+}
+
+/* The room in the mapping is free while it belongs to none. */
+static struct pinned *pinned_alloc(struct mapping *m, size_t offset)
+{
+	struct pinned *p = &m->first;
+
+	if (p->seg.mapping)
+		p = kmalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	if (p)
+		*p = (struct pinned){
+			.seg = {
+				.mapping = m,
+				.kind = SEGMENT_PINNED,
+				.offset = offset,
+			},
+		};
+	return p;
+}
+
+static void pinned_free(struct pinned *p)
+{
+	if (p == &p->seg.mapping->first)
+		p->seg.mapping = NULL;
+	else
+		kfree(p);
 }
 
 static int pinned_prot(const struct pinned *p)
@@ -464,7 +467,7 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 		unpin_all(p);
 	extents_free(&p->extents);
 	uncharge_all(p);
-	kfree(p);
+	pinned_free(p);
 }
 
 /**
@@ -484,15 +487,12 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 struct segment *pinned_map(struct container *c, struct mapping *m,
 			   size_t offset, size_t size)
 {
-	struct pinned *p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	struct pinned *p = pinned_alloc(m, offset);
 	struct batch batch;
 	int ret;
 
 	if (!p)
 		return ERR_PTR(-ENOMEM);
-	p->seg.mapping = m;
-	p->seg.kind = SEGMENT_PINNED;
-	p->seg.offset = offset;
 	extents_lend(&p->extents, &p->only);
 
 	batch_init(&batch);
@@ -515,13 +515,14 @@ bool pinned_remembered(struct segment *s)
 }
 
 /**
- * pinned_set_unmapped() - The entries of a remembered segment are gone already
- * @s: the segment, its container's lock held; the next thing to happen to it is
- *     pinned_unmap(), after a flush
+ * pinned_set_mapped() - Are the entries of a remembered segment there?
+ * @s: the segment, its container's lock held
+ * @mapped: false if its mapping takes them out, with those around it: then the next
+ *	    thing to happen to it is pinned_unmap(), after a flush; true if it could not
  */
-void pinned_set_unmapped(struct segment *s)
+void pinned_set_mapped(struct segment *s, bool mapped)
 {
-	to_pinned(s)->mapped = 0;
+	to_pinned(s)->mapped = mapped ? s->size : 0;
 }
 
 /**

@@ -5,15 +5,40 @@
 
 #include <linux/types.h>
 
+#include "extent.h"
+#include "segment.h"
+
 struct container;
 struct domain;
 struct mapping;
-struct segment;
+
+/**
+ * struct pinned - A segment of RAM
+ * @seg: its place in the mapping
+ * @extents: what is pinned; while mapping a scattered one, only what the
+ *	     IOMMU has not got yet
+ * @only: lent to @extents: small mappings and large folios need no more
+ * @mapped: bytes from its start that are in the IOMMU
+ * @payable: pages of it that somebody is charged for, the mapping or, for those
+ *	     that emulated devices had pinned before, those pins
+ * @charged_size: bytes from its start that @payable counts; all of them but
+ *		  while a batch fails
+ * @scattered: the IOMMU's tables, not @extents, remember what is pinned
+ */
+struct pinned {
+	struct segment seg;
+	struct extents extents;
+	struct extent only;
+	size_t mapped;
+	unsigned long payable;
+	size_t charged_size;
+	bool scattered;
+};
 
 struct segment *pinned_map(struct container *c, struct mapping *m,
 			   size_t offset, size_t size);
 bool pinned_remembered(struct segment *s);
-void pinned_set_unmapped(struct segment *s);
+void pinned_set_mapped(struct segment *s, bool mapped);
 void pinned_unmap(struct container *c, struct segment *s);
 int pinned_join(struct container *c, struct segment *s, struct domain *d);
 
