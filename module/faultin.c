@@ -179,21 +179,36 @@ static bool is_untouched(unsigned long vaddr)
 	return false;
 }
 
-/* The part of the VMA that is one window from @vaddr on. */
-static bool look(struct window *w, unsigned long vaddr, unsigned long size)
+/* The first page may be there with the huge page that memory before it is in. */
+static bool begins_untouched(const struct window *w)
+{
+	return is_untouched(w->first) ||
+	       is_untouched(round_up(w->first + 1, w->step));
+}
+
+/* It ends with a step, so that no huge page of it reaches into the next. */
+static void set_last(struct window *w, unsigned long size)
+{
+	unsigned long most = WINDOW_STEPS * w->step - (w->first & (w->step - 1));
+
+	w->last = w->first + min(size, most) - 1;
+}
+
+/* Only the part of it that is in one VMA, if that is one for helpers. */
+static bool look(struct window *w, unsigned long size)
 {
 	struct mm_struct *mm = w->caller->mm;
 	struct vm_area_struct *vma;
 	bool found;
 
 	mmap_read_lock(mm);
-	vma = vma_lookup(mm, vaddr);
+	vma = vma_lookup(mm, w->first);
 	found = vma && is_for_helpers(vma);
 	if (found) {
 		if (is_vm_hugetlb_page(vma))
 			w->step = max(STEP, huge_page_size(hstate_vma(vma)));
-		w->last = min(vaddr + min(size, WINDOW_STEPS * w->step) - 1,
-			      vma->vm_end - 1);
+		set_last(w, size);
+		w->last = min(w->last, vma->vm_end - 1);
 	}
 	mmap_read_unlock(mm);
 	return found;
@@ -202,11 +217,12 @@ static bool look(struct window *w, unsigned long vaddr, unsigned long size)
 /**
  * faultin_ahead() - Have RAM faulted in that is pinned for writing next
  * @vaddr: user address of the caller's own (page aligned)
- * @size: how much is going to be pinned (bytes)
+ * @size: how much is going to be pinned (bytes), not 0
  *
  * Takes mmap_lock; sleeps.
  *
- * Return: how much need not be asked for again (bytes).
+ * Return: how much need not be asked for again (bytes). Pin no more than that
+ * before asking: it would touch the next huge page, and then that looks done.
  */
 unsigned long faultin_ahead(unsigned long vaddr, unsigned long size)
 {
@@ -216,10 +232,11 @@ unsigned long faultin_ahead(unsigned long vaddr, unsigned long size)
 		.step = STEP,
 	};
 
-	if (size <= STEP || !may_be_helped() || !is_untouched(vaddr) ||
-	    !look(&w, vaddr, size))
-		return min(size, WINDOW_STEPS * STEP);
-	if (w.last - w.first >= w.step)
+	if (size <= STEP || !may_be_helped())
+		return size;
+	set_last(&w, size);
+	if (begins_untouched(&w) && look(&w, size) &&
+	    w.last - w.first >= w.step)
 		share(&w);
 	return w.last - w.first + 1;
 }

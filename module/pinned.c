@@ -331,18 +331,17 @@ static int map_batches(struct container *c, struct pinned *p, size_t size,
 	const struct mapping *m = p->seg.mapping;
 	bool ahead = m->mm == current->mm && m->prot & IOMMU_WRITE;
 	unsigned int worth = extents_worth_it(p, size);
-	size_t faulted = 0;
+	size_t faulted = ahead ? 0 : size;
 	long n;
 	int ret;
 
 	while (p->seg.size < size) {
-		if (ahead && p->seg.size >= faulted)
-			faulted = p->seg.size +
-				  faultin_ahead(segment_vaddr(&p->seg) + p->seg.size,
-						size - p->seg.size);
+		if (p->seg.size == faulted)
+			faulted += faultin_ahead(segment_vaddr(&p->seg) + faulted,
+						 size - faulted);
 		n = batch_pin(b, m,
 			      segment_vaddr(&p->seg) + p->seg.size,
-			      (size - p->seg.size) >> PAGE_SHIFT);
+			      (faulted - p->seg.size) >> PAGE_SHIFT);
 		if (n == -EFAULT && p->seg.size)
 			break; /* other memory begins here */
 		if (n < 0)
