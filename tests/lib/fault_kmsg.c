@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,6 @@
 #define MODULE	"/modules/faults.ko"
 #define BUDGET	"/sys/module/faults/parameters/budget"
 #define RECORDS	"32"
-#define SETTLE_US	3000
 #define SMMU_SETTLE_US	1000
 
 static int log_open(struct fault_log *f)
@@ -34,21 +34,31 @@ static int log_open(struct fault_log *f)
 	return proc_write_file(BUDGET, RECORDS);
 }
 
-/* Not before the driver has done with what is in its queue. */
-static void kmsg_more(struct fault_log *f)
+/*
+ * QEMU raises the interrupt as it reports a fault, and in the interrupt the driver
+ * takes all that is queued. So once a thread has run on a CPU, the driver has
+ * taken what was to be taken there, however long the CPU had stood still.
+ */
+static void virtio_settle(struct fault_log *f)
 {
-	char left[16];
-	int i;
+	long cpu, cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t before, one;
 
 	(void)f;
-	for (i = 0; i < 100; i++) {
-		if (proc_write_file(BUDGET, RECORDS))
-			return;
-		usleep(SETTLE_US);
-		if (proc_read_file(BUDGET, left, sizeof(left)) ||
-		    !strncmp(left, RECORDS, strlen(RECORDS)))
-			return;
+	if (sched_getaffinity(0, sizeof(before), &before))
+		return;
+	for (cpu = 0; cpu < cpus; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
 	}
+	sched_setaffinity(0, sizeof(before), &before);
+}
+
+static void virtio_more(struct fault_log *f)
+{
+	virtio_settle(f);
+	proc_write_file(BUDGET, RECORDS);
 }
 
 /* "page fault from EP 56 at 0x2000000000 [W]"; QEMU does not say which way. */
@@ -74,7 +84,8 @@ static bool virtio_take(struct fault_log *f, char *line, struct fault *fault)
 const struct fault_source fault_virtio = {
 	.open = log_open,
 	.take = virtio_take,
-	.more = kmsg_more,
+	.more = virtio_more,
+	.settle = virtio_settle,
 };
 
 /*
