@@ -310,11 +310,12 @@ static double seconds(void)
 #define ENOUGH		5	/* tries, fewer than which show nothing */
 #define PATIENCE	30	/* seconds, on a slow machine */
 
-static bool going_on(double begin, unsigned int tries)
+/* A violation is enough: there is nothing to wait for after it. */
+static bool going_on(double begin, unsigned int tries, unsigned int violations)
 {
 	double limit = tries < ENOUGH ? PATIENCE * patience() : seconds();
 
-	return now() - begin < limit && !storm.error;
+	return !violations && now() - begin < limit && !storm.error;
 }
 
 /* What the storm was, and that what was not touched is there after it. */
@@ -346,7 +347,7 @@ static void munmap_races(void **state)
 	start(toggler);
 	start(attacher);
 	start(forker);
-	while (going_on(begin, tries)) {
+	while (going_on(begin, tries, violations)) {
 		note_error(map_own());
 		usleep(tries % 4 * 1000);
 		/* Every other time only the half that is looked at. */
@@ -373,7 +374,7 @@ static void replacement_races(void **state)
 	start(mapper);
 	start(toggler);
 	start(attacher);
-	while (going_on(begin, tries)) {
+	while (going_on(begin, tries, violations)) {
 		note_error(map_own());
 		usleep(tries % 4 * 1000);
 		if (!vfio_region_mmap(&rig.device, TARGET_BAR,
@@ -390,16 +391,17 @@ static void replacement_races(void **state)
 static void mprotect_races(void **state)
 {
 	unsigned int tries = 0, violations = 0;
-	double begin = now();
+	double begin;
 
 	(void)state;
+	ok(map_own());
+	begin = now();
 	start(writer);
 	start(mapper);
 	start(toggler);
 	start(attacher);
 	start(forker);
-	note_error(map_own());
-	while (going_on(begin, tries)) {
+	while (going_on(begin, tries, violations)) {
 		if (mprotect(own, PLACE_LEN, tries % 2 ? PROT_READ : PROT_NONE))
 			note_error(-errno);
 		violations += violated();
@@ -443,7 +445,7 @@ static void decoding_races(void **state)
 	start(attacher);
 	start(forker);
 	note_error(map_own());
-	while (going_on(begin, tries)) {
+	while (going_on(begin, tries, violations)) {
 		stand_still();
 		note_error(mark(PLACE_OFFSET(OWN)));
 		note_error(mark(PLACE_OFFSET(STEADY)));
@@ -499,7 +501,7 @@ static void exit_races(void **state)
 	start(mapper);
 	start(toggler);
 	start(attacher);
-	while (going_on(begin, tries)) {
+	while (going_on(begin, tries, violations)) {
 		pid_t pid = spawn_owner();
 
 		if (pid < 0) {
@@ -532,7 +534,7 @@ static void exit_races_with_coming_back(void **state)
 	start(writer);
 	start(mapper);
 	start(attacher);
-	while (going_on(begin + seconds(), tries)) {
+	while (going_on(begin + seconds(), tries, violations)) {
 		pid_t pid = spawn_owner();
 		double end;
 
