@@ -150,30 +150,42 @@ static long batch_pin(struct batch *b, const struct mapping *m,
 	return !n || n == -EOVERFLOW ? -EFAULT : n;
 }
 
+static bool follows(const struct page *page, const struct page *nth,
+		    unsigned long n)
+{
+	/* of a GiB of pages even the division by a page's size shows */
+	if (IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP))
+		return nth == page + n;
+	return page_to_pfn(nth) == page_to_pfn(page) + n;
+}
+
 /*
  * Up to the end of its folio, if that is all of one kind: then no struct page
  * is looked at but the first. Only what has no mapping, a driver's own memory,
- * can be reserved in part.
+ * can be reserved in part. Every page is compared: whoever maps the pages of a
+ * folio in another order must not get others than these. Those of hugetlb
+ * cannot be mapped but all together.
  */
 static unsigned long run_in_folio(struct page **pages, unsigned long npages)
 {
 	struct folio *folio = page_folio(pages[0]);
-	unsigned long pfn = page_to_pfn(pages[0]);
 	unsigned long n = 1;
 
 	if (!folio_test_large(folio) || !READ_ONCE(folio->mapping))
 		return 1;
-	npages = min(npages, folio_pfn(folio) + folio_nr_pages(folio) - pfn);
-	while (n < npages && page_to_pfn(pages[n]) == pfn + n)
+	npages = min(npages, folio_pfn(folio) + folio_nr_pages(folio) -
+			     page_to_pfn(pages[0]));
+	if (folio_test_hugetlb(folio))
+		return npages;
+	while (n < npages && follows(pages[0], pages[n], n))
 		n++;
 	return n;
 }
 
 /*
- * Pages that follow each other in memory. Every page is compared: whoever
- * maps the pages of a folio in another order must not get others than these.
- * The zero page is a run of its own, for no pin on it is ever given back, and
- * reserved pages are apart from others, for they are not charged to anybody.
+ * Pages that follow each other in memory. The zero page is a run of its own, for
+ * no pin on it is ever given back, and reserved pages are apart from others, for
+ * they are not charged to anybody.
  */
 static unsigned long run_length(struct page **pages, unsigned long npages)
 {
@@ -186,7 +198,7 @@ static unsigned long run_length(struct page **pages, unsigned long npages)
 	n = run_in_folio(pages, npages);
 	if (n > 1)
 		return n;
-	while (n < npages && page_to_pfn(pages[n]) == pfn + n &&
+	while (n < npages && follows(pages[0], pages[n], n) &&
 	       !is_zero_pfn(pfn + n) && PageReserved(pages[n]) == reserved)
 		n++;
 	return n;
