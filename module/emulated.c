@@ -190,7 +190,7 @@ static int pin_one(struct mapping *m, unsigned long vaddr, struct page **page)
 	mmap_read_lock(m->mm);
 	ret = pin_user_pages_remote(m->mm, vaddr, 1, flags, page, NULL);
 	if (ret == 1)
-		compat_drop_zero_page_pins(page, 1);
+		compat_drop_zero_page_pin(*page);
 	else
 		ret = why_not_pinned(m->mm, vaddr, ret ?: -EFAULT);
 	mmap_read_unlock(m->mm);

@@ -144,8 +144,6 @@ static long batch_pin(struct batch *b, const struct mapping *m,
 		flags |= FOLL_WRITE;
 
 	n = pin_pages(m->mm, vaddr, min(npages, b->max), flags, b->pages);
-	if (n > 0)
-		compat_drop_zero_page_pins(b->pages, n);
 	/* of a range that ends at 2^64 fast GUP says either, by the kernel */
 	return !n || n == -EOVERFLOW ? -EFAULT : n;
 }
@@ -284,6 +282,8 @@ static int add_batch(struct pinned *p, struct page **pages,
 
 		n = run_length(pages + i, npages - i);
 		run.len = n << PAGE_SHIFT;
+		if (n == 1)
+			compat_drop_zero_page_pin(pages[i]);
 		if (!ret)
 			ret = add_run(&p->extents, &run);
 		if (ret) {

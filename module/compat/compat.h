@@ -206,21 +206,18 @@ static inline long compat_get_user_pages_remote(struct mm_struct *mm,
 
 /*
  * The zero page took a reference at every pin, which a user could overflow.
- * It never goes away: give the references back at once, as newer kernels
+ * It never goes away: give its references back at once, as newer kernels
  * never take them.
  */
-static inline void compat_drop_zero_page_pins(struct page **pages, long npages)
+static inline void compat_drop_zero_page_pin(struct page *page)
 {
-	long i;
-
-	for (i = 0; i < npages; i++)
-		if (is_zero_pfn(page_to_pfn(pages[i])))
-			unpin_user_page(pages[i]);
+	if (is_zero_pfn(page_to_pfn(page)))
+		unpin_user_page(page);
 }
 
 #else
 
-static inline void compat_drop_zero_page_pins(struct page **pages, long npages)
+static inline void compat_drop_zero_page_pin(struct page *page)
 {
 }
 
