@@ -2,13 +2,12 @@
 /*
  * One open container: what the user of /dev/vfio/vfio maps, and for whom.
  *
- * Locks, outermost first (device_lock nests in container->lock, and nothing
- * but an emulated device's driver is called under it alone):
+ * Locks, outermost first:
  *
+ *	container->device_lock	the list of emulated devices; their drivers, which
+ *				have locks, are told of unmaps under it
  *	container->lock		every ioctl, attach, detach and restore
  *	  mm->mmap_lock		pinning, faulting, looking at VMAs
- *	container->device_lock	the list of emulated devices; their drivers are
- *				told of unmaps under it, without container->lock
  *	  container->mirror_lock
  *				the state and the IOMMU entries of all mirrors,
  *				and the list of domains they are in
@@ -41,8 +40,8 @@ struct eventfd_ctx;
  * @device_lock: see above
  * @domains: struct domain; changed under @lock and @mirror_lock, read under either
  * @emulated: struct group, of emulated devices
- * @devices: struct vfio_device, emulated ones that are told of unmaps; changed
- *	     under @lock and @device_lock, read under either
+ * @devices: struct vfio_device, emulated ones that are told of unmaps; under
+ *	     @device_lock
  * @usable: spans of IOVA that every attached group can use
  * @mappings: interval tree of struct mapping, by IOVA
  * @avail: mappings that may still be made (dma_entry_limit at open)

@@ -7,9 +7,10 @@
  * charged already, and pins are free. Else each pin is charged. So pages are
  * charged once, and emulated_charged() tells pinned.c which it need not.
  *
- * container->lock guards groups and pins. The list of devices is changed under
- * it and device_lock, and walked under device_lock alone: drivers that are told
- * of an unmap call emulated_unpin() from there.
+ * container->lock guards groups and pins, device_lock the list of devices, whose
+ * drivers are told of an unmap under it. A driver may take locks of its own then
+ * that it also holds over emulated_pin() or emulated_unpin(). So device_lock is
+ * outside of container->lock, and nobody waits for it with that held.
  */
 #include <linux/iommu.h>
 #include <linux/kthread.h>
@@ -115,11 +116,9 @@ void emulated_register(struct container *c, struct vfio_device *vdev)
 {
 	if (!vdev->ops->dma_unmap)
 		return;
-	mutex_lock(&c->lock);
 	mutex_lock(&c->device_lock);
 	list_add(&vdev->iommu_entry, &c->devices);
 	mutex_unlock(&c->device_lock);
-	mutex_unlock(&c->lock);
 }
 
 /** emulated_unregister() - Undo emulated_register() */
@@ -127,11 +126,9 @@ void emulated_unregister(struct container *c, struct vfio_device *vdev)
 {
 	if (!vdev->ops->dma_unmap)
 		return;
-	mutex_lock(&c->lock);
 	mutex_lock(&c->device_lock);
 	list_del(&vdev->iommu_entry);
 	mutex_unlock(&c->device_lock);
-	mutex_unlock(&c->lock);
 }
 
 /**
@@ -144,8 +141,8 @@ void emulated_notify_unmap(struct container *c, struct mapping *m)
 	u64 iova = m->node.start, size = mapping_size(m);
 	struct vfio_device *vdev;
 
-	mutex_lock(&c->device_lock);
 	mutex_unlock(&c->lock);
+	mutex_lock(&c->device_lock);
 	list_for_each_entry(vdev, &c->devices, iommu_entry)
 		vdev->ops->dma_unmap(vdev, iova, size);
 	mutex_unlock(&c->device_lock);
@@ -310,6 +307,7 @@ int emulated_pin(struct container *c, u64 iova, int npages, int prot,
 		goto out;
 	}
 	ret = -EINVAL;
+	/* without device_lock: one that comes or goes just now may be seen or not */
 	if (list_empty(&c->devices))
 		goto out;
 
