@@ -36,13 +36,13 @@ static void start(const char *name, const char *argument)
 	if (!command_exists("bpftrace"))
 		lacks("bpftrace");
 	ok(command_start(&script, argv));
-	if (command_await(&script, "TIME", START_S))
+	if (command_await(&script, "TIME", START_S * patience()))
 		broken("%s does not start: %s", name, script.text);
 }
 
 static void await(const char *text)
 {
-	if (command_await(&script, text, 5))
+	if (command_await(&script, text, 5 * patience()))
 		broken("no '%s' in: %s", text, script.text);
 }
 

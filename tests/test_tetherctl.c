@@ -273,11 +273,11 @@ static void watch_tells_what_happens(void **state)
 
 	(void)state;
 	ok(command_start(&ctl, argv));
-	ok(command_await(&ctl, "watching", 10));
+	ok(command_await(&ctl, "watching", 10 * patience()));
 	ok(vfio_decoding(&rig.device, false));
-	ok(command_await(&ctl, "cause=off", 5));
+	ok(command_await(&ctl, "cause=off", 5 * patience()));
 	ok(vfio_decoding(&rig.device, true));
-	ok(command_await(&ctl, " restore container=", 5));
+	ok(command_await(&ctl, " restore container=", 5 * patience()));
 	assert_true(instance_is_left());
 	assert_int_equal(command_finish(&ctl, SIGINT), 0);
 	assert_false(instance_is_left());
