@@ -66,18 +66,18 @@ struct helper {
 
 static struct workqueue_struct *faultin_wq;
 
-static bool serves_itself(const struct vm_area_struct *vma)
+static bool serves_itself(struct vm_area_struct *vma)
 {
 	return vma_is_anonymous(vma) || is_vm_hugetlb_page(vma) ||
 	       (vma->vm_file &&
 		file_inode(vma->vm_file)->i_sb->s_magic == TMPFS_MAGIC);
 }
 
-static bool is_for_helpers(const struct vm_area_struct *vma)
+static bool is_for_helpers(struct vm_area_struct *vma)
 {
 	return (vma->vm_flags & VM_WRITE) &&
 	       !(vma->vm_flags & (VM_IO | VM_PFNMAP)) &&
-	       !userfaultfd_armed((struct vm_area_struct *)vma) &&
+	       !userfaultfd_armed(vma) &&
 	       serves_itself(vma);
 }
 
