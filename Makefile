@@ -107,11 +107,13 @@ stress: guest
 fuzz: guest
 	@tests/fuzz/run --kernel $(kver) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
-# Times: none of them makes it fail, only a measurement that could not be made.
-bench: deps
+bench-guest: deps
 	@lab/deps bench
 	$(step) module-floor.log 'the floor for $(kver)' lab/build-module $(kver) floor
 	@$(MAKE) guest
+
+# Times: none of them makes it fail, only a measurement that could not be made.
+bench: bench-guest
 	@bench/run $(if $(ICOUNT),--icount) $(if $(LONG),--long) --kernel $(kver)
 
 # Debian's own VFIO programs, from a root file system that is made once.
@@ -148,4 +150,4 @@ clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
 .PHONY: help deps deps-module module modules tests tools deb fetch lab guest demo test debug-test matrix \
-	differential stress fuzz bench clients model install uninstall clean
+	differential stress fuzz bench bench-guest clients model install uninstall clean
