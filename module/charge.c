@@ -9,6 +9,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/capability.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -62,9 +63,14 @@ int charge(struct mapping *m, unsigned long npages)
 	return ret;
 }
 
-/** uncharge() - Take a charge back; @npages had been charged to @m */
+/**
+ * uncharge() - Take a charge back
+ * @m: the mapping, its container's lock held
+ * @npages: how many pages; no more are than had been charged to it
+ */
 void uncharge(struct mapping *m, unsigned long npages)
 {
+	npages = min(npages, m->charged);
 	uncharge_mm(m->mm, m->task, npages);
 	m->charged -= npages;
 }

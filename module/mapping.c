@@ -93,10 +93,19 @@ static void depopulate(struct container *c, struct mapping *m)
 	}
 }
 
+/* It stays, and pins of emulated devices pay for their pages again. */
+static void depopulate_only(struct container *c, struct mapping *m)
+{
+	depopulate(c, m);
+	uncharge(m, m->charged - min(m->charged,
+				     emulated_charged(m, 0, mapping_size(m))));
+}
+
 /* Whatever of it is mapped: also the way back from half a mapping. */
 static void mapping_destroy(struct container *c, struct mapping *m)
 {
 	depopulate(c, m);
+	uncharge(m, m->charged);
 	/* a driver that keeps pins keeps the pages, not our memory */
 	WARN_ON(!xa_empty(&m->pins));
 	if (m->stale)
@@ -172,6 +181,18 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 	interval_tree_insert(&m->node, &c->mappings);
 	c->avail--;
 	return 0;
+}
+
+/*
+ * Two that go together: if one process pays for both, the second is uncharged for
+ * the first, too. With many small mappings the mm's lock would cost more than they do.
+ */
+static void uncharge_with(struct mapping *m, struct mapping *next)
+{
+	if (!next || next->mm != m->mm)
+		return;
+	next->charged += m->charged;
+	m->charged = 0;
 }
 
 static u64 mapping_remove(struct container *c, struct mapping *m)
@@ -258,6 +279,7 @@ static u64 remove_from(struct container *c, struct mapping *from, u64 last)
 	unmap_entries(c, from, last);
 	for (m = from; m; m = next) {
 		next = mapping_next(m, last);
+		uncharge_with(m, next);
 		size += mapping_remove(c, m);
 		cond_resched();
 	}
@@ -367,6 +389,7 @@ void mapping_unmap_all(struct container *c)
 	/* from the leaves up: nobody looks at the tree any more */
 	rbtree_postorder_for_each_entry_safe(m, next, &c->mappings.rb_root,
 					     node.rb) {
+		uncharge_with(m, next);
 		mapping_destroy(c, m);
 		c->avail++;
 		cond_resched();
@@ -534,7 +557,7 @@ void mapping_depopulate_all(struct container *c)
 	struct mapping *m;
 
 	for_each_mapping(m, c)
-		depopulate(c, m);
+		depopulate_only(c, m);
 }
 
 /**

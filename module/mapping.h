@@ -33,7 +33,7 @@ struct vfio_bitmap;
  *	memory, only the struct
  * @task: thread group leader of its maker, held, for its RLIMIT_MEMLOCK
  * @made_at: when
- * @charged: pages charged to @mm
+ * @charged: pages charged to @mm; while many go, those of others before it, too
  * @segments: struct segment, by ascending offset, without gaps; none while the
  *	      container has no domain
  * @pins: struct pin, of emulated devices, by page of the mapping

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pinned segments own the pins on the pages of a stretch of RAM and their
- * IOMMU entries, and see to it that the pages are charged.
+ * IOMMU entries, and see to it that the pages are charged to their mapping.
  *
  * Pages are pinned in batches and gathered into extents. An extent goes to
  * the IOMMU once the next one has begun, so that the end of a batch never
@@ -249,22 +249,8 @@ static int charge_last(struct pinned *p, size_t size, unsigned long payable)
 	unsigned long paid = emulated_charged(p->seg.mapping,
 					      p->seg.offset + p->seg.size - size,
 					      size);
-	int ret;
 
-	ret = charge(p->seg.mapping, payable - min(payable, paid));
-	if (!ret) {
-		p->payable += payable;
-		p->charged_size += size;
-	}
-	return ret;
-}
-
-static void uncharge_all(struct pinned *p)
-{
-	unsigned long paid = emulated_charged(p->seg.mapping, p->seg.offset,
-					      p->charged_size);
-
-	uncharge(p->seg.mapping, p->payable - min(p->payable, paid));
+	return charge(p->seg.mapping, payable - min(payable, paid));
 }
 
 /* Takes over the pins of the batch, also when it fails. */
@@ -477,7 +463,6 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 	if (unmapped)
 		unpin_all(p);
 	extents_free(&p->extents);
-	uncharge_all(p);
 	pinned_free(p);
 }
 

@@ -19,10 +19,6 @@ struct mapping;
  *	     IOMMU has not got yet
  * @only: lent to @extents: small mappings and large folios need no more
  * @mapped: bytes from its start that are in the IOMMU
- * @payable: pages of it that somebody is charged for, the mapping or, for those
- *	     that emulated devices had pinned before, those pins
- * @charged_size: bytes from its start that @payable counts; all of them but
- *		  while a batch fails
  * @scattered: the IOMMU's tables, not @extents, remember what is pinned
  */
 struct pinned {
@@ -30,8 +26,6 @@ struct pinned {
 	struct extents extents;
 	struct extent only;
 	size_t mapped;
-	unsigned long payable;
-	size_t charged_size;
 	bool scattered;
 };
 
