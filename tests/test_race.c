@@ -283,13 +283,26 @@ static bool violated(void)
 	return overwritten(PLACE_OFFSET(OWN));
 }
 
+#define VAIN	20	/* tries to map it, after which its memory is left on */
+
+/*
+ * In-tree goes page by page: on a slow machine the memory may never be on for as
+ * long as that takes.
+ */
 static int map_own(void)
 {
+	unsigned int tries = 0;
 	int ret;
 
 	do {
+		bool hold = tries++ >= VAIN;
+
+		if (hold)
+			pthread_mutex_lock(&toggling);
 		ret = vfio_dma_map(&rig.container, own, PLACE_IOVA(OWN),
 				   own_len, VFIO_DMA_RW);
+		if (hold)
+			pthread_mutex_unlock(&toggling);
 	} while (is_off(ret) && going());
 	return ret;
 }
