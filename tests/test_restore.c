@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -106,6 +107,21 @@ static void a_reset_does_not_stall_the_process(void **state)
 	ok(nvme_enable(&rig.nvme));
 }
 
+/* The backend may be loaded before vfio-pci, and stay when that goes. */
+static int setup_vfio_pci_anew(void **state)
+{
+	rig_close(state);
+	assert_int_equal(system("rmmod vfio_pci vfio_pci_core"), 0);
+	assert_int_equal(system("modprobe vfio-pci"), 0);
+	rig_open(state);
+	return rig_unmapped(state);
+}
+
+static void vfio_pci_can_be_loaded_anew(void **state)
+{
+	a_reset_does_not_stall_the_process(state);
+}
+
 /* Where a part was unmapped, other memory may come and go. */
 static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 {
@@ -156,6 +172,7 @@ static void memory_that_comes_back_can_be_read_at_once(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(resets_with_the_memory_off_are_not_disturbed, rig_unmapped, rig_heal),
 	TEST(a_reset_does_not_stall_the_process, rig_unmapped, rig_heal),
+	TEST(vfio_pci_can_be_loaded_anew, setup_vfio_pci_anew, rig_heal),
 	TEST(memory_that_comes_back_can_be_read_at_once, rig_unmapped, rig_heal),
 	TEST(what_fills_a_hole_does_not_disturb_the_rest, rig_mapped, rig_heal),
 };
