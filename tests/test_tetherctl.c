@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "command.h"
+#include "emu.h"
 #include "rig.h"
 
 #define RAM_LEN		(4 * PAGE)
@@ -161,6 +162,65 @@ static void maps_lists_memory_by_kind(void **state)
 	assert_int_equal(number(one, "size"), RAM_LEN);
 	text_is(one, "kind", "pinned");
 	text_is(one, "prot", "r-");
+	json_decref(json);
+}
+
+/* Of a mapping that is RAM, then device memory, then RAM. */
+static void maps_lists_each_part_of_a_mapping(void **state)
+{
+	uint64_t iova = IOVA + 64 * MIB;
+	json_t *json, *one;
+
+	(void)state;
+	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 3 * PAGE, PAGE,
+					 PROT_READ | PROT_WRITE, ram + PAGE));
+	ok(vfio_dma_map(&rig.container, ram, iova, RAM_LEN, VFIO_DMA_RW));
+	runs("maps", "--json", 0);
+	json = as_json();
+	one = find(json, "maps", "iova", iova);
+	text_is(one, "kind", "pinned");
+	assert_int_equal(number(one, "size"), PAGE);
+	one = find(json, "maps", "iova", iova + PAGE);
+	text_is(one, "kind", "mirror");
+	assert_int_equal(number(one, "offset"), 3 * PAGE);
+	assert_int_equal(number(one, "size"), PAGE);
+	one = find(json, "maps", "iova", iova + 2 * PAGE);
+	text_is(one, "kind", "pinned");
+	assert_int_equal(number(one, "size"), RAM_LEN - 2 * PAGE);
+	json_decref(json);
+}
+
+static struct vfio_container other;
+static struct emu emu;
+
+static int with_emulated(void **state)
+{
+	ok(emu_load());
+	ok(vfio_container_open(&other, VFIO_TYPE1v2_IOMMU));
+	ok(emu_open(&emu, &other, 0));
+	return mapped(state);
+}
+
+static int without_emulated(void **state)
+{
+	emu_close(&emu);
+	vfio_container_close(&other);
+	emu_unload();
+	return heal(state);
+}
+
+static void maps_lists_what_no_iommu_has(void **state)
+{
+	uint64_t iova = IOVA + 64 * MIB;
+	json_t *json, *one;
+
+	(void)state;
+	ok(vfio_dma_map(&other, ram, iova, RAM_LEN, VFIO_DMA_RW));
+	runs("maps", "--json", 0);
+	json = as_json();
+	one = find(json, "maps", "iova", iova);
+	text_is(one, "kind", "none");
+	assert_int_equal(number(one, "size"), RAM_LEN);
 	json_decref(json);
 }
 
@@ -341,6 +401,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(without_tether_there_is_nothing_to_read, NULL, NULL),
 	TEST(usage_has_a_status_of_its_own, NULL, NULL),
 	TETHER(maps_lists_memory_by_kind, mapped, heal),
+	TETHER(maps_lists_each_part_of_a_mapping, mapped, heal),
+	TETHER(maps_lists_what_no_iommu_has, with_emulated, without_emulated),
 	TETHER(maps_tells_states_apart, mapped, heal),
 	TETHER(maps_can_be_of_one_device, mapped, heal),
 	TETHER(devices_names_the_holders, mapped, heal),
