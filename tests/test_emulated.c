@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -358,6 +359,54 @@ static void emulated_device_reads_and_writes(void **state)
 	refused(EFAULT, emu_write(&emu, IOVA + 6 * PAGE, pattern, LEN));
 }
 
+static void emulated_device_reads_and_writes_from_a_kernel_thread(void **state)
+{
+	(void)state;
+	ok(map_pages(0, 4, VFIO_DMA_RW));
+	ok(map_pages(4, 1, VFIO_DMA_RO));
+	ok(emu_worker_read(&emu, IOVA + 3 * PAGE + 11, got, LEN));
+	assert_memory_equal(got, mem + 3 * PAGE + 11, LEN);
+	ok(emu_worker_write(&emu, IOVA + PAGE - 100, pattern, LEN));
+	assert_memory_equal(mem + PAGE - 100, pattern, LEN);
+	refused(EPERM, emu_worker_write(&emu, IOVA + 4 * PAGE, pattern, LEN));
+	refused(EINVAL, emu_worker_read(&emu, IOVA + 5 * PAGE, got, LEN));
+	munmap(mem + 2 * PAGE, PAGE);
+	refused(EFAULT, emu_worker_read(&emu, IOVA + 2 * PAGE, got, LEN));
+}
+
+/* The child's device writes to what the parent has mapped. */
+static int as_another_process(void)
+{
+	int ret = edu_open(&edu, &container, EDU_A, IOVA_A);
+
+	if (!ret)
+		ret = edu_write(&edu, IOVA + 3 * PAGE, pattern, LEN);
+	edu_close(&edu);
+	return ret;
+}
+
+/* All the maker has mapped is pinned then, by somebody else. */
+static void another_process_can_bring_the_first_iommu(void **state)
+{
+	long pinned = proc_pages_pinned(), locked = locked_pages();
+	int status;
+	pid_t pid;
+
+	(void)state;
+	ok(map_all());
+	fflush(stdout);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(-as_another_process());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		broken("the other process: status %#x", status);
+	assert_memory_equal(mem + 3 * PAGE, pattern, LEN);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_int_equal(locked_pages(), locked);
+}
+
 static void emulated_and_real_devices_share_a_container(void **state)
 {
 	(void)state;
@@ -460,6 +509,8 @@ static const struct CMUnitTest tests[] = {
 	V2(mappings_stay_with_an_emulated_device),
 	V2(unmap_tells_emulated_devices),
 	V2(emulated_device_reads_and_writes),
+	V2(emulated_device_reads_and_writes_from_a_kernel_thread),
+	V2(another_process_can_bring_the_first_iommu),
 	V2(emulated_and_real_devices_share_a_container),
 	V2(late_group_is_refused_where_its_reserved_range_is_mapped),
 };

@@ -16,6 +16,7 @@
 #include <linux/uaccess.h>
 #include <linux/version.h>
 #include <linux/vfio.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "tether_emu.h"
@@ -180,6 +181,33 @@ static int do_rw(struct emu *emu, struct emu_command *c, bool write)
 	return vfio_dma_rw(&emu->vdev, c->iova, c->data, c->len, write);
 }
 
+struct late_rw {
+	struct work_struct work;
+	struct emu *emu;
+	struct emu_command *command;
+	bool write;
+	int ret;
+};
+
+static void rw_late(struct work_struct *work)
+{
+	struct late_rw *late = container_of(work, struct late_rw, work);
+
+	late->ret = do_rw(late->emu, late->command, late->write);
+}
+
+/* As drivers do that answer a guest's request when they come to it. */
+static int do_worker_rw(struct emu *emu, struct emu_command *c, bool write)
+{
+	struct late_rw late = { .emu = emu, .command = c, .write = write };
+
+	INIT_WORK_ONSTACK(&late.work, rw_late);
+	schedule_work(&late.work);
+	flush_work(&late.work);
+	destroy_work_on_stack(&late.work);
+	return late.ret;
+}
+
 static int do_touch(struct emu *emu, struct emu_command *c, bool write)
 {
 	struct pin *pin = xa_load(&emu->pins, c->iova >> PAGE_SHIFT);
@@ -222,6 +250,10 @@ static int execute(struct emu *emu, struct emu_command *c)
 		return do_rw(emu, c, false);
 	case EMU_WRITE:
 		return do_rw(emu, c, true);
+	case EMU_WORKER_READ:
+		return do_worker_rw(emu, c, false);
+	case EMU_WORKER_WRITE:
+		return do_worker_rw(emu, c, true);
 	case EMU_PEEK:
 		return do_touch(emu, c, false);
 	case EMU_POKE:

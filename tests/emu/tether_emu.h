@@ -19,6 +19,8 @@ enum emu_op {
 	EMU_WRITE,	/* iova, len, data */
 	EMU_PEEK,	/* iova: data is the pinned page's first len bytes, len <= 4096 */
 	EMU_POKE,	/* iova, len, data: into the page, if pinned for writing */
+	EMU_WORKER_READ, /* as EMU_READ and EMU_WRITE, from a kernel thread */
+	EMU_WORKER_WRITE,
 	EMU_NOTICES,	/* what dma_unmap() told so far; then forget it */
 };
 

@@ -138,6 +138,16 @@ int emu_write(struct emu *e, uint64_t iova, const void *data, size_t len)
 	return data_out(e, EMU_WRITE, iova, data, len);
 }
 
+int emu_worker_read(struct emu *e, uint64_t iova, void *data, size_t len)
+{
+	return data_in(e, EMU_WORKER_READ, iova, data, len);
+}
+
+int emu_worker_write(struct emu *e, uint64_t iova, const void *data, size_t len)
+{
+	return data_out(e, EMU_WORKER_WRITE, iova, data, len);
+}
+
 int emu_peek(struct emu *e, uint64_t iova, void *data, size_t len)
 {
 	return data_in(e, EMU_PEEK, iova, data, len);

@@ -31,6 +31,9 @@ int emu_unpin(struct emu *e, uint64_t iova, unsigned int npages);
 /* Through the backend, at most EMU_DATA bytes. */
 int emu_read(struct emu *e, uint64_t iova, void *data, size_t len);
 int emu_write(struct emu *e, uint64_t iova, const void *data, size_t len);
+/* The same, by a kernel thread of the device's driver. */
+int emu_worker_read(struct emu *e, uint64_t iova, void *data, size_t len);
+int emu_worker_write(struct emu *e, uint64_t iova, const void *data, size_t len);
 
 /* In a page that is pinned, as a device's DMA would. */
 int emu_peek(struct emu *e, uint64_t iova, void *data, size_t len);
