@@ -19,12 +19,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "fuzz.h"
 #include "proc.h"
+#include "stall.h"
 
 #define PROGRESS_S	5
 #define EPISODE_S	20	/* then it is killed ... */
@@ -164,23 +166,31 @@ static void print_stacks(pid_t pid)
 /* Its status, or -1 if it cannot even be killed. */
 static int await(pid_t pid)
 {
-	double begin = now();
+	double end = now() + EPISODE_S * patience();
 	bool killed = false;
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) != pid) {
-		if (!killed && now() - begin > EPISODE_S) {
+		if (!killed && now() > end) {
 			printf("episode %lu takes long:\n", episode);
 			print_stacks(pid);
 			killed = !kill(pid, SIGKILL);
 		}
-		if (now() - begin > EPISODE_S + HANGS_S) {
+		if (now() > end + HANGS_S * patience()) {
 			print_stacks(pid);
 			return -1;
 		}
 		usleep(200);
 	}
 	return status;
+}
+
+/* Those that it had forked when it was killed have its group's file, too. */
+static void await_children(pid_t group)
+{
+	kill(-group, SIGKILL);
+	while (waitpid(-group, NULL, 0) > 0)
+		;
 }
 
 static int one_episode(unsigned long clean)
@@ -191,6 +201,7 @@ static int one_episode(unsigned long clean)
 	memset((void *)shared->begun, 0, sizeof(shared->begun));
 	fflush(NULL);
 	pid = fork();
+	setpgid(pid, 0);
 	if (!pid)
 		run_episode();
 	status = await(pid);
@@ -198,6 +209,7 @@ static int one_episode(unsigned long clean)
 		print_episode("the process hangs and cannot be killed");
 		return 1;
 	}
+	await_children(pid);
 	if (taint() != clean) {
 		print_episode("the kernel complains");
 		return 1;
@@ -294,7 +306,7 @@ int main(int argc, char **argv)
 	}
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED)
+	if (shared == MAP_FAILED || prctl(PR_SET_CHILD_SUBREAPER, 1))
 		return 2;
 	if (!options.replay)
 		return run();
