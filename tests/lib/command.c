@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "stall.h"
 
 bool command_exists(const char *name)
 {
@@ -85,11 +86,14 @@ int command_finish(struct command *c, int signal)
 {
 	int status, ret = -ETIMEDOUT;
 
-	/* Again and again: bpftrace may be just about to wait, and miss one. */
+	/*
+	 * Again and again: bpftrace may be just about to wait, and miss one. Not too
+	 * soon: a second one kills it while it still writes what it has counted.
+	 */
 	while (ret != -EPIPE) {
 		if (signal && ret == -ETIMEDOUT)
 			kill(c->pid, signal);
-		ret = read_some(c, signal ? 1000 : -1);
+		ret = read_some(c, signal ? 1000 * (int)patience() : -1);
 	}
 	close(c->out);
 	c->out = -1;
