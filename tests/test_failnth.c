@@ -415,9 +415,15 @@ static void check_device(bool mapped)
 	}
 }
 
+/*
+ * Not across the end of a GiB. When munmap() runs out of memory while it splits a
+ * VMA, 6.1's vfio-pci takes the CPU's entries of a part away and believes that all
+ * are there: nobody can fault them in again, neither the process nor restore, which
+ * looks at one for each GiB.
+ */
 static void reserve_device(void)
 {
-	rig.map = vfio_reserve(RIG_LEN, 2 * MIB, PAGE);
+	rig.map = vfio_reserve(RIG_LEN, 2 * RIG_LEN, PAGE);
 	assert_non_null(rig.map);
 	get_device(rig.map, RIG_LEN);
 }
