@@ -246,6 +246,37 @@ static void pages_are_charged_once(void **state)
 	assert_int_equal(locked_pages(), locked);
 }
 
+/* In a child, by number. Each pin is charged while no IOMMU has had all of it. */
+static int pins_over_the_limit(void *arg)
+{
+	long before = proc_status_kb(0, "VmLck");
+
+	(void)arg;
+	if (map_all())
+		return 1;
+	if (pin(&emu, 0, 2) != 2)
+		return 2;
+	if (pin(&emu, 2, 1) != -ENOMEM)
+		return 3;
+	if (proc_status_kb(0, "VmLck") != before + 2 * (long)PAGE / 1024)
+		return 4;
+	if (unpin(&emu, 0, 1) != 1 || pin(&emu, 2, 1) != 1)
+		return 5;
+	if (unmap_all_pages())
+		return 6;
+	return proc_status_kb(0, "VmLck") == before ? 0 : 7;
+}
+
+static void memlock_limit_holds_for_pins(void **state)
+{
+	long pinned = proc_pages_pinned();
+
+	(void)state;
+	assert_int_equal(proc_run_unprivileged(2 * PAGE, pins_over_the_limit,
+					       NULL), 0);
+	assert_int_equal(proc_pages_pinned(), pinned);
+}
+
 static void mappings_stay_with_an_emulated_device(void **state)
 {
 	long pinned = proc_pages_pinned(), locked = locked_pages();
@@ -506,6 +537,7 @@ static const struct CMUnitTest tests[] = {
 	V2(emulated_pin_checks_the_mapping),
 	V2(emulated_device_cannot_pin_device_memory),
 	V2(pages_are_charged_once),
+	V2(memlock_limit_holds_for_pins),
 	V2(mappings_stay_with_an_emulated_device),
 	V2(unmap_tells_emulated_devices),
 	V2(emulated_device_reads_and_writes),

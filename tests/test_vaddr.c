@@ -460,6 +460,43 @@ static void a_new_address_without_the_device_memory_is_refused(void **state)
 	expect_blocked(IOVA, 0);
 }
 
+static void map_page(uint8_t *at, uint64_t offset)
+{
+	assert_ptr_equal(vfio_region_mmap(&rig.device, TARGET_BAR, offset, PAGE,
+					  PROT_READ | PROT_WRITE, at), at);
+}
+
+/* Device memory, RAM, device memory: the first is there, the last is not. */
+static void half_of_a_new_address_changes_nothing(void **state)
+{
+	const size_t len = 3 * PAGE, last = 2 * PAGE;
+	uint8_t *old = vfio_reserve(len, PAGE, 0);
+	uint8_t *moved = vfio_reserve(len, PAGE, 0);
+
+	(void)state;
+	assert_non_null(old);
+	assert_non_null(moved);
+	assert_int_equal(mprotect(old, len, PROT_READ | PROT_WRITE), 0);
+	map_page(old, 0);
+	map_page(old + last, last);
+	ok(vfio_dma_map(&rig.container, old, IOVA, len, VFIO_DMA_RW));
+	ok(make_stale(IOVA, len, NULL));
+
+	map_page(moved, 0);
+	refused(EFAULT, new_address(moved, IOVA, len));
+	expect_return(IOVA, 0, now(), 2.0);
+	expect_return(IOVA + last, last, now(), 2.0);
+
+	map_page(moved + last, last);
+	ok(new_address(moved, IOVA, len));
+	munmap(old, len);
+	expect_landing(IOVA, 0);
+	expect_landing(IOVA + last, last);
+	munmap(moved, len);
+	expect_blocked(IOVA, 0);
+	expect_blocked(IOVA + last, last);
+}
+
 #define RAM(f)	TEST(f, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -477,6 +514,7 @@ static const struct CMUnitTest tests[] = {
 		 rig_heal),
 	TETHER(a_new_address_without_the_device_memory_is_refused, rig_mapped,
 	       rig_heal),
+	TETHER(half_of_a_new_address_changes_nothing, rig_unmapped, rig_heal),
 };
 
 static int open_all(void **state)
