@@ -158,7 +158,7 @@ static void look_for_hangs(void)
 			steps[i] = actors[i].steps;
 			since[i] = now();
 		}
-		if (now() - since[i] - stalled(since[i], now()) < HANGS_S)
+		if (now() - since[i] - stalled(since[i], now()) < HANGS_S * patience())
 			continue;
 		broken(&actors[i], "hangs; it was: %s", actors[i].doing);
 		print_stacks();
@@ -243,7 +243,7 @@ static void stop_actors(void)
 {
 	size_t i;
 
-	alarm(2 * HANGS_S);
+	alarm(2 * HANGS_S * patience());
 	for (i = 0; i < ACTORS; i++)
 		pthread_join(threads[i], NULL);
 	bus_stop();
