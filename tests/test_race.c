@@ -59,12 +59,25 @@ static void note_error(int error)
  * the device away, and a process that ends just then has its memory until
  * that call is over. Who wants to look must let it end.
  */
-static pthread_mutex_t toggling = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t *toggling;	/* forked processes wait for it, too */
+
+static void init_toggling(void)
+{
+	pthread_mutexattr_t shared;
+
+	toggling = mmap(NULL, sizeof(*toggling), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(toggling, MAP_FAILED);
+	pthread_mutexattr_init(&shared);
+	pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(toggling, &shared);
+	pthread_mutexattr_destroy(&shared);
+}
 
 static void let_toggling_end(void)
 {
-	pthread_mutex_lock(&toggling);
-	pthread_mutex_unlock(&toggling);
+	pthread_mutex_lock(toggling);
+	pthread_mutex_unlock(toggling);
 }
 
 static bool going(void)
@@ -126,7 +139,7 @@ static void *toggler(void *arg)
 
 	(void)arg;
 	while (going()) {
-		pthread_mutex_lock(&toggling);
+		pthread_mutex_lock(toggling);
 		switch (i++ % 8) {
 		case 3:
 			note_error(vfio_reset(&rig.device));
@@ -140,7 +153,7 @@ static void *toggler(void *arg)
 			usleep(i % 5 * 500);
 			note_error(vfio_decoding(&rig.device, true));
 		}
-		pthread_mutex_unlock(&toggling);
+		pthread_mutex_unlock(toggling);
 		usleep(i % 7 * 2000);
 		storm.churn++;
 	}
@@ -209,6 +222,7 @@ static uint8_t *map_place(enum place p, size_t len)
 static int setup(void **state)
 {
 	ok(vfio_device_bind(EDU_B));
+	init_toggling();
 	memset(&storm, 0, sizeof(storm));
 	own = map_place(OWN, own_len);
 	mapper_map = map_place(MAPPER, PLACE_LEN);
@@ -235,6 +249,7 @@ static int teardown(void **state)
 	own_len = PLACE_LEN;
 	munmap(mapper_map, PLACE_LEN);
 	munmap(steady_map, PLACE_LEN);
+	munmap(toggling, sizeof(*toggling));
 	return rig_heal(state);
 }
 
@@ -298,11 +313,11 @@ static int map_own(void)
 		bool hold = tries++ >= VAIN;
 
 		if (hold)
-			pthread_mutex_lock(&toggling);
+			pthread_mutex_lock(toggling);
 		ret = vfio_dma_map(&rig.container, own, PLACE_IOVA(OWN),
 				   own_len, VFIO_DMA_RW);
 		if (hold)
-			pthread_mutex_unlock(&toggling);
+			pthread_mutex_unlock(toggling);
 	} while (is_off(ret) && going());
 	return ret;
 }
