@@ -32,9 +32,8 @@
 #define SHARE_DOMAINS	true
 #endif
 
-/* At most this much between two looks at the scheduler; powers of two. */
+/* At most this much between two looks at the scheduler; a power of two. */
 #define MAP_STEP	SZ_1G
-#define MAP_STEP_LARGE	(64UL * SZ_1G)
 #define UNMAP_STEP	(16UL * SZ_1G)
 
 static struct group *group_find(struct container *c, struct iommu_group *iommu,
@@ -54,21 +53,14 @@ static struct group *group_find(struct container *c, struct iommu_group *iommu,
 	return NULL;
 }
 
-/*
- * A step ends where an aligned one does, so that no large page is cut. Where large
- * pages fit there is little to enter.
- */
-static size_t map_step(const struct domain *d, const struct extent *e,
-		       size_t done)
+/* A step ends where an aligned one does, so that no large page is cut. */
+static size_t map_step(const struct extent *e, size_t done)
 {
-	bool large = d->iommu->pgsize_bitmap & PMD_SIZE &&
-		     IS_ALIGNED(e->iova ^ e->phys, PMD_SIZE);
-	size_t step = large ? MAP_STEP_LARGE : MAP_STEP;
+	size_t left = e->len - done;
 
 	if (READ_ONCE(disable_hugepages))
 		return PAGE_SIZE;
-	return min_t(size_t, e->len - done,
-		     step - ((e->iova + done) & (step - 1)));
+	return min_t(size_t, left, MAP_STEP - ((e->iova + done) & (MAP_STEP - 1)));
 }
 
 /*
@@ -105,7 +97,7 @@ int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp)
 	int ret;
 
 	while (mapped.len < e->len) {
-		step = map_step(d, e, mapped.len);
+		step = map_step(e, mapped.len);
 		ret = iommu_map(d->iommu, e->iova + mapped.len,
 				e->phys + mapped.len, step, prot, gfp);
 		if (ret) {
@@ -148,8 +140,9 @@ unwind:
 }
 
 /*
- * Adjacent extents. No step ends in a large page. A driver that leaves an entry
- * behind is beyond our help, but not unnoticed; the rest still goes.
+ * Adjacent extents. The steps end where map_step() may have ended one, never
+ * in a large page. A driver that leaves an entry behind is beyond our help,
+ * but not unnoticed; the rest still goes.
  */
 static bool unmap_range(struct domain *d, dma_addr_t iova, size_t len,
 			struct iommu_iotlb_gather *gather)
