@@ -79,6 +79,7 @@ static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
 	return m;
 }
 
+/* What remains charged is what pins of emulated devices pay, if any are left. */
 static void depopulate(struct container *c, struct mapping *m)
 {
 	struct segment *s, *tmp;
@@ -91,12 +92,6 @@ static void depopulate(struct container *c, struct mapping *m)
 		else
 			mirror_unmap(c, s);
 	}
-}
-
-/* It stays, and pins of emulated devices pay for their pages again. */
-static void depopulate_only(struct container *c, struct mapping *m)
-{
-	depopulate(c, m);
 	uncharge(m, m->charged - min(m->charged,
 				     emulated_charged(m, 0, mapping_size(m))));
 }
@@ -105,7 +100,6 @@ static void depopulate_only(struct container *c, struct mapping *m)
 static void mapping_destroy(struct container *c, struct mapping *m)
 {
 	depopulate(c, m);
-	uncharge(m, m->charged);
 	/* a driver that keeps pins keeps the pages, not our memory */
 	WARN_ON(!xa_empty(&m->pins));
 	if (m->stale)
@@ -557,7 +551,7 @@ void mapping_depopulate_all(struct container *c)
 	struct mapping *m;
 
 	for_each_mapping(m, c)
-		depopulate_only(c, m);
+		depopulate(c, m);
 }
 
 /**
