@@ -16,8 +16,8 @@
 #include "rig.h"
 #include "stall.h"
 
-#define LIMIT		65535	/* dma_entry_limit; the rig has some of them */
-#define OTHERS		16
+#define LIMIT		65535	/* dma_entry_limit */
+#define OTHERS		16	/* at most that many are the rig's, which has four */
 #define WATCH_S		5
 /* A quarter is what restore takes by its own clock; ticks are coarse. */
 #define CPU_SHARE	0.35

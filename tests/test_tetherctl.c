@@ -88,6 +88,16 @@ static json_t *find(json_t *json, const char *array, const char *key,
 	return NULL;
 }
 
+/* The line of "maps" for this IOVA, which has to be of that kind and size. */
+static json_t *part(json_t *json, uint64_t iova, const char *kind, size_t size)
+{
+	json_t *one = find(json, "maps", "iova", iova);
+
+	text_is(one, "kind", kind);
+	assert_int_equal(number(one, "size"), size);
+	return one;
+}
+
 static int mapped(void **state)
 {
 	rig_mapped(state);
@@ -147,20 +157,16 @@ static void maps_lists_memory_by_kind(void **state)
 	(void)state;
 	runs("maps", "--json", 0);
 	json = as_json();
-	one = find(json, "maps", "iova", IOVA);
-	assert_int_equal(number(one, "size"), RIG_LEN);
+	one = part(json, IOVA, "mirror", RIG_LEN);
 	assert_int_equal(number(one, "vaddr"), (uintptr_t)rig.map);
 	assert_int_equal(number(one, "owner"), getpid());
 	assert_int_equal(number(one, "region"), TARGET_BAR);
 	assert_int_equal(number(one, "live"), RIG_LEN);
 	text_is(one, "command", "test_tetherctl");
-	text_is(one, "kind", "mirror");
 	text_is(one, "state", "live");
 	text_is(one, "device", TARGET);
 	text_is(one, "prot", "rw");
-	one = find(json, "maps", "iova", IOVA_RAM);
-	assert_int_equal(number(one, "size"), RAM_LEN);
-	text_is(one, "kind", "pinned");
+	one = part(json, IOVA_RAM, "pinned", RAM_LEN);
 	text_is(one, "prot", "r-");
 	json_decref(json);
 }
@@ -177,16 +183,10 @@ static void maps_lists_each_part_of_a_mapping(void **state)
 	ok(vfio_dma_map(&rig.container, ram, iova, RAM_LEN, VFIO_DMA_RW));
 	runs("maps", "--json", 0);
 	json = as_json();
-	one = find(json, "maps", "iova", iova);
-	text_is(one, "kind", "pinned");
-	assert_int_equal(number(one, "size"), PAGE);
-	one = find(json, "maps", "iova", iova + PAGE);
-	text_is(one, "kind", "mirror");
+	part(json, iova, "pinned", PAGE);
+	one = part(json, iova + PAGE, "mirror", PAGE);
 	assert_int_equal(number(one, "offset"), 3 * PAGE);
-	assert_int_equal(number(one, "size"), PAGE);
-	one = find(json, "maps", "iova", iova + 2 * PAGE);
-	text_is(one, "kind", "pinned");
-	assert_int_equal(number(one, "size"), RAM_LEN - 2 * PAGE);
+	part(json, iova + 2 * PAGE, "pinned", RAM_LEN - 2 * PAGE);
 	json_decref(json);
 }
 
@@ -212,15 +212,13 @@ static int without_emulated(void **state)
 static void maps_lists_what_no_iommu_has(void **state)
 {
 	uint64_t iova = IOVA + 64 * MIB;
-	json_t *json, *one;
+	json_t *json;
 
 	(void)state;
 	ok(vfio_dma_map(&other, ram, iova, RAM_LEN, VFIO_DMA_RW));
 	runs("maps", "--json", 0);
 	json = as_json();
-	one = find(json, "maps", "iova", iova);
-	text_is(one, "kind", "none");
-	assert_int_equal(number(one, "size"), RAM_LEN);
+	part(json, iova, "none", RAM_LEN);
 	json_decref(json);
 }
 
