@@ -9,10 +9,15 @@
  * iommu_unmap() and an unpin by range. Memory too scattered to be worth
  * remembering is read back from the IOMMU's tables instead.
  *
+ * A page of hugetlb is mapped as a whole and cannot be given back in part. So
+ * a segment of them has one pin on each folio instead of one on each page, and
+ * costs by the folio. Such a segment has nothing else in it.
+ *
  * container->lock guards all of it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/hugetlb_inline.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/minmax.h>
@@ -116,6 +121,42 @@ static void batch_enlarge(struct batch *b, unsigned long npages)
 	b->max = max;
 }
 
+/* From @page to the end of its folio, at most @npages. */
+static unsigned long rest_of_folio(struct page *page, unsigned long npages)
+{
+	struct folio *folio = page_folio(page);
+
+	return min(npages, folio_pfn(folio) + folio_nr_pages(folio) -
+			   page_to_pfn(page));
+}
+
+/*
+ * One pin for all that a page of hugetlb has from @vaddr on. Only while its VMA
+ * is held still does the folio say what is mapped behind the page. Returns how
+ * many pages that is; not above 0 if it is not hugetlb or takes more, like a
+ * fault that somebody else serves.
+ */
+static long pin_hugetlb(struct mm_struct *mm, unsigned long vaddr,
+			unsigned long npages, unsigned int flags,
+			struct page **page)
+{
+	struct vm_area_struct *vma;
+	long n = 0;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, vaddr);
+	if (!vma || !is_vm_hugetlb_page(vma))
+		goto unlock;
+	/* who is not the caller cannot be asked for its protection keys */
+	if (mm == current->mm)
+		n = pin_user_pages(vaddr, 1, flags, page);
+	else
+		n = pin_user_pages_remote(mm, vaddr, 1, flags, page, NULL);
+unlock:
+	mmap_read_unlock(mm);
+	return n > 0 ? rest_of_folio(*page, npages) : n;
+}
+
 /* Fast GUP works on the caller's own memory only. */
 static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
 		      unsigned long npages, unsigned int flags,
@@ -132,9 +173,14 @@ static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
 	return n;
 }
 
-static long batch_pin(struct batch *b, const struct mapping *m,
-		      unsigned long vaddr, unsigned long npages)
+/*
+ * Pin what comes next, at most @npages. What comes first makes a segment one of
+ * hugetlb or not; for a few pages it is not worth to look.
+ */
+static long batch_pin(struct batch *b, struct pinned *p, unsigned long npages)
 {
+	const struct mapping *m = p->seg.mapping;
+	unsigned long vaddr = segment_vaddr(&p->seg) + p->seg.size;
 	unsigned int flags = FOLL_LONGTERM;
 	long n;
 
@@ -143,6 +189,13 @@ static long batch_pin(struct batch *b, const struct mapping *m,
 	if (m->prot & IOMMU_WRITE)
 		flags |= FOLL_WRITE;
 
+	if (p->hugetlb || (!p->seg.size && npages > BATCH_FIRST)) {
+		n = pin_hugetlb(m->mm, vaddr, npages, flags, b->pages);
+		if (n > 0)
+			p->hugetlb = true;
+		if (p->hugetlb)
+			return n > 0 ? n : -EFAULT;
+	}
 	n = pin_pages(m->mm, vaddr, min(npages, b->max), flags, b->pages);
 	/* of a range that ends at 2^64 fast GUP says either, by the kernel */
 	return !n || n == -EOVERFLOW ? -EFAULT : n;
@@ -161,8 +214,7 @@ static bool follows(const struct page *page, const struct page *nth,
  * Up to the end of its folio, if that is all of one kind: then no struct page
  * is looked at but the first. Only what has no mapping, a driver's own memory,
  * can be reserved in part. Every page is compared: whoever maps the pages of a
- * folio in another order must not get others than these. Those of hugetlb
- * cannot be mapped but all together.
+ * folio in another order must not get others than these.
  */
 static unsigned long run_in_folio(struct page **pages, unsigned long npages)
 {
@@ -171,10 +223,7 @@ static unsigned long run_in_folio(struct page **pages, unsigned long npages)
 
 	if (!folio_test_large(folio) || !READ_ONCE(folio->mapping))
 		return 1;
-	npages = min(npages, folio_pfn(folio) + folio_nr_pages(folio) -
-			     page_to_pfn(pages[0]));
-	if (folio_test_hugetlb(folio))
-		return npages;
+	npages = rest_of_folio(pages[0], npages);
 	while (n < npages && follows(pages[0], pages[n], n))
 		n++;
 	return n;
@@ -207,13 +256,19 @@ static void unpin(const struct pinned *p, const struct extent *e)
 	bool dirty = p->seg.mapping->prot & IOMMU_WRITE;
 	unsigned long pfn = PHYS_PFN(e->phys);
 	unsigned long npages = e->len >> PAGE_SHIFT;
-	unsigned long n;
+	unsigned long n, pins;
 
 	if (is_zero_pfn(pfn))
 		return;
 	for (; npages; npages -= n, pfn += n) {
-		n = min(npages, STEP_PAGES);
-		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), n, dirty);
+		if (p->hugetlb) {
+			n = rest_of_folio(pfn_to_page(pfn), npages);
+			pins = 1;
+		} else {
+			n = min(npages, STEP_PAGES);
+			pins = n;
+		}
+		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), pins, dirty);
 		cond_resched();
 	}
 }
@@ -283,6 +338,29 @@ static int add_batch(struct pinned *p, struct page **pages,
 	return ret ?: charge_last(p, npages << PAGE_SHIFT, payable);
 }
 
+/* Takes over the pin, also when it fails: one will do for each folio. */
+static int add_hugetlb(struct pinned *p, struct page *page,
+		       unsigned long npages)
+{
+	struct extent run = {
+		.iova = segment_iova(&p->seg) + p->seg.size,
+		.phys = page_to_phys(page),
+		.len = npages << PAGE_SHIFT,
+	};
+	bool begins = page_to_pfn(page) == folio_pfn(page_folio(page));
+	bool held = !begins && prolongs(&p->extents, &run);
+	int ret = add_run(&p->extents, &run);
+
+	if (ret) {
+		unpin(p, &run);
+		return ret;
+	}
+	if (held)
+		unpin_user_page(page);
+	p->seg.size += run.len;
+	return charge_last(p, run.len, npages);
+}
+
 /*
  * Bring the IOMMU up to date, but for the last extent unless this is the end:
  * it may grow.
@@ -337,15 +415,16 @@ static int map_batches(struct container *c, struct pinned *p, size_t size,
 		if (p->seg.size == faulted)
 			faulted += faultin_ahead(segment_vaddr(&p->seg) + faulted,
 						 size - faulted);
-		n = batch_pin(b, m,
-			      segment_vaddr(&p->seg) + p->seg.size,
-			      (faulted - p->seg.size) >> PAGE_SHIFT);
+		n = batch_pin(b, p, (faulted - p->seg.size) >> PAGE_SHIFT);
 		if (n == -EFAULT && p->seg.size)
 			break; /* other memory begins here */
 		if (n < 0)
 			return n;
 
-		ret = add_batch(p, b->pages, n);
+		if (p->hugetlb)
+			ret = add_hugetlb(p, b->pages[0], n);
+		else
+			ret = add_batch(p, b->pages, n);
 		if (!ret)
 			ret = map_extents(c, p, false);
 		if (ret)
@@ -353,7 +432,8 @@ static int map_batches(struct container *c, struct pinned *p, size_t size,
 
 		if (p->scattered || p->extents.nr > worth)
 			forget_mapped(p);
-		batch_enlarge(b, (size - p->seg.size) >> PAGE_SHIFT);
+		if (!p->hugetlb)
+			batch_enlarge(b, (size - p->seg.size) >> PAGE_SHIFT);
 		cond_resched();
 	}
 

@@ -20,6 +20,7 @@ struct mapping;
  * @only: lent to @extents: small mappings and large folios need no more
  * @mapped: bytes from its start that are in the IOMMU
  * @scattered: the IOMMU's tables, not @extents, remember what is pinned
+ * @hugetlb: all of it is hugetlb's, with one pin on each folio, not on each page
  */
 struct pinned {
 	struct segment seg;
@@ -27,6 +28,7 @@ struct pinned {
 	struct extent only;
 	size_t mapped;
 	bool scattered;
+	bool hugetlb;
 };
 
 struct segment *pinned_map(struct container *c, struct mapping *m,
