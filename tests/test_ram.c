@@ -292,17 +292,71 @@ static void private_file_memory_is_copied_before_dma(void **state)
 	unlink("/tmp/private");
 }
 
+/* At @at, or anywhere; the pages come from those set aside. */
+static uint8_t *hugetlb(void *at, size_t len)
+{
+	uint8_t *mem = mmap(at, len, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+			    (at ? MAP_FIXED : 0), -1, 0);
+
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	return mem;
+}
+
 static void hugetlb_memory_can_be_mapped(void **state)
 {
 	uint8_t *mem;
 
 	(void)state;
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "8"));
-	mem = mmap(NULL, 16 * MIB, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
-	assert_ptr_not_equal(mem, MAP_FAILED);
+	mem = hugetlb(NULL, 16 * MIB);
 	check_kind(mem, 16 * MIB);
+	/* A piece that starts and ends inside huge pages, and one inside one. */
+	check_kind(mem + MIB + PAGE, 3 * MIB);
+	check_kind(mem + PAGE, MIB);
 	munmap(mem, 16 * MIB);
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
+}
+
+static void hugetlb_between_other_memory_can_be_mapped(void **state)
+{
+	uint8_t *mem = vfio_reserve(8 * MIB, 2 * MIB, 0);
+	size_t i;
+
+	(void)state;
+	assert_non_null(mem);
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "2"));
+	assert_int_equal(mprotect(mem, 8 * MIB, PROT_READ | PROT_WRITE), 0);
+	hugetlb(mem + 2 * MIB, 4 * MIB);
+	check_kind(mem, 8 * MIB);
+	/* Either comes first, and either is last. */
+	check_kind(mem + 3 * MIB, 5 * MIB);
+	check_kind(mem + MIB, 3 * MIB);
+	ok(vfio_dma_map(&container, mem, IOVA, 8 * MIB, VFIO_DMA_RW));
+	for (i = 0; i < 8 * MIB; i += MIB / 2)
+		assert_true(arrives(IOVA + i, mem + i));
+	ok(vfio_dma_unmap(&container, IOVA, 8 * MIB, NULL));
+	munmap(mem, 8 * MIB);
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
+}
+
+/* None of them may go to somebody else before that, and each has to go back then. */
+static void hugetlb_memory_is_kept_until_unmap(void **state)
+{
+	struct fault fault;
+	uint8_t *mem;
+
+	(void)state;
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "4"));
+	mem = hugetlb(NULL, 8 * MIB);
+	ok(vfio_dma_map(&container, mem + MIB, IOVA, 6 * MIB, VFIO_DMA_RW));
+	munmap(mem, 8 * MIB);
+	assert_int_equal(proc_meminfo_kb("HugePages_Free"), 0);
+	ok(nvme_identify(&nvme, IOVA));
+	ok(nvme_identify(&nvme, IOVA + 6 * MIB - PAGE));
+	assert_int_equal(fault_next(&faults, &fault, 100), -ETIMEDOUT);
+	ok(vfio_dma_unmap(&container, IOVA, 6 * MIB, NULL));
+	assert_int_equal(proc_meminfo_kb("HugePages_Free"), 4);
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
 }
 
@@ -510,6 +564,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(shared_memory_can_be_mapped, setup, teardown),
 	TEST(private_file_memory_is_copied_before_dma, setup, teardown),
 	TEST(hugetlb_memory_can_be_mapped, setup, teardown),
+	TEST(hugetlb_between_other_memory_can_be_mapped, setup, teardown),
+	TEST(hugetlb_memory_is_kept_until_unmap, setup, teardown),
 	TEST(transparent_huge_pages_can_be_mapped, setup, teardown),
 	TEST(scattered_memory_can_be_mapped, setup, teardown),
 	TEST(huge_pages_in_scattered_memory_are_unpinned, setup, teardown),
