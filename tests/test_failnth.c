@@ -344,6 +344,27 @@ static void get_scattered(void)
 	close(fd);
 }
 
+/* Segments of their own, pinned otherwise, between others. */
+static void mapping_hugetlb(void **state)
+{
+	size_t huge = 2 << 20;
+
+	(void)state;
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "2"));
+	ram = vfio_reserve(4 * huge, huge, 0);
+	assert_non_null(ram);
+	len = 4 * huge;
+	assert_int_equal(mprotect(ram, len, PROT_READ | PROT_WRITE), 0);
+	assert_ptr_equal(mmap(ram + huge, 2 * huge, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
+			      MAP_HUGETLB, -1, 0), ram + huge);
+	memset(ram, 1, len);
+	mapping_ram();
+	munmap(ram, len);
+	len = 0;
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
+}
+
 static void mapping_scattered(void **state)
 {
 	(void)state;
@@ -1011,6 +1032,7 @@ static const struct CMUnitTest tests[] = {
 	TETHER(mapping_much, setup, teardown),
 	SECURITY(a_failed_mapping_leaves_nothing, setup, teardown),
 	TETHER(mapping_untouched, setup, teardown),
+	TETHER(mapping_hugetlb, setup, teardown),
 	TETHER(mapping_scattered, setup, teardown),
 	TEST(mapping_device_memory, setup, teardown),
 	TETHER(mapping_a_mixture, setup, teardown),
