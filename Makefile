@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The entry to everything. Each target installs what it needs.
 
-# A kernel, 6.12 for short; empty means the one linux-headers-amd64 is for.
-KVER ?=
+# A kernel, 6.12 for short (or KERNEL=6.12); empty means the one linux-headers-amd64 is for.
+KVER ?= $(KERNEL)
 export KVER
 # Known only after "deps" on a fresh machine, so asked for late, and once.
 kver = $(eval kver := $$(shell lab/kver '$(KVER)' $(IOMMU)))$(kver)
