@@ -187,11 +187,11 @@ static struct vfio_container shared_container(void)
 	return c;
 }
 
-/* A process that has just been killed may still be on its way out. */
+/* A process that was killed may still be on its way out: long, on a busy debug kernel. */
 static int open_patiently(struct vfio_device *d, struct vfio_container *c,
 			  const char *bdf)
 {
-	double until = now() + 10;
+	double until = now() + 60;
 	int ret;
 
 	do {
