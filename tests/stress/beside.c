@@ -107,18 +107,13 @@ struct victim {
 
 static int victim_open(struct victim *v, const char *seed)
 {
-	double until = now() + 10;
 	int ret;
 
 	v->random.state = strtoull(seed, NULL, 0);
 	ret = vfio_container_open(&v->container, VFIO_TYPE1v2_IOMMU);
 	if (ret)
 		return ret;
-	do {
-		ret = vfio_device_open(&v->device, &v->container, ROOT_TARGET);
-		if (ret == -EBUSY)
-			usleep(1000);
-	} while (ret == -EBUSY && now() < until);
+	ret = open_patiently(&v->device, &v->container, ROOT_TARGET);
 	if (ret)
 		return ret;
 	v->device_map = vfio_region_mmap(&v->device, TARGET_BAR, 0, VICTIM_LEN,

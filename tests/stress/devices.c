@@ -187,11 +187,10 @@ static struct vfio_container shared_container(void)
 	return c;
 }
 
-/* A process that was killed may still be on its way out: long, on a busy debug kernel. */
-static int open_patiently(struct vfio_device *d, struct vfio_container *c,
-			  const char *bdf)
+int open_patiently(struct vfio_device *d, struct vfio_container *c,
+		   const char *bdf)
 {
-	double until = now() + 60;
+	double until = now() + 10 * patience();
 	int ret;
 
 	do {
