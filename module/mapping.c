@@ -11,10 +11,13 @@
  * container->lock guards the tree and everything in it; the caller of every
  * function here holds it.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -32,7 +35,7 @@
 #include "span.h"
 #include "trace.h"
 
-/* How often drivers are asked to give pins back before they are given up. */
+/* How often drivers are asked to give pins back: others may pin anew meanwhile. */
 #define NOTIFY_TRIES	10
 
 static struct mapping *to_mapping(struct interval_tree_node *node)
@@ -100,7 +103,7 @@ static void depopulate(struct container *c, struct mapping *m)
 static void mapping_destroy(struct container *c, struct mapping *m)
 {
 	depopulate(c, m);
-	/* a driver that keeps pins keeps the pages, not our memory */
+	/* no unmap gets here with pins, and a device that is closed has none */
 	WARN_ON(!xa_empty(&m->pins));
 	if (m->stale)
 		c->nr_stale--;
@@ -313,28 +316,53 @@ static struct mapping *unmap_first(struct container *c, u64 first, u64 last)
 	return m && m->node.start >= first ? m : NULL;
 }
 
+/* This mapping, or the first above it up to @last, in which devices have pins. */
+static struct mapping *first_with_pins(struct mapping *m, u64 last)
+{
+	while (m && xa_empty(&m->pins)) {
+		m = mapping_next(m, last);
+		cond_resched();
+	}
+	return m;
+}
+
 /*
- * Have emulated devices give back all pins in the range. Their drivers are
- * told without the lock, after which anything may have changed. Returns what
- * unmap_first() has at the end.
+ * Tell emulated devices of each mapping in which they have pins, this one and
+ * all up to @last. Their drivers are told without the lock, after which anything
+ * may have changed: so it goes on by IOVA.
+ */
+static void ask_for_pins(struct container *c, struct mapping *m, u64 last)
+{
+	u64 told;
+
+	while ((m = first_with_pins(m, last))) {
+		told = m->node.last;
+		emulated_notify_unmap(c, m);
+		m = told < last ? mapping_first(c, told + 1, last) : NULL;
+	}
+}
+
+/*
+ * Have emulated devices give back all pins in the range. Returns what
+ * unmap_first() has at the end. A mapping that still has pins may not go: the
+ * drivers would go on using pages that nobody could give back any more.
  */
 static struct mapping *release_pins(struct container *c, u64 first, u64 last)
 {
-	struct mapping *m, *from;
-	int tries = NOTIFY_TRIES;
+	unsigned int tries = NOTIFY_TRIES;
+	struct mapping *from;
 
-again:
-	from = unmap_first(c, first, last);
-	if (IS_ERR(from))
-		return from;
-	for (m = from; m; m = mapping_next(m, last)) {
-		if (xa_empty(&m->pins) || WARN_ON_ONCE(!tries))
-			continue;
-		tries--;
-		emulated_notify_unmap(c, m);
-		goto again;
+	for (;;) {
+		from = unmap_first(c, first, last);
+		if (IS_ERR(from) || !first_with_pins(from, last))
+			return from;
+		if (!tries--)
+			break;
+		ask_for_pins(c, from, last);
 	}
-	return from;
+	pr_warn_ratelimited("%s[%d]: an emulated device keeps pages pinned: unmap refused\n",
+			    current->comm, task_pid_nr(current));
+	return ERR_PTR(-EBUSY);
 }
 
 /**
@@ -349,7 +377,8 @@ again:
  * On return no device can reach them.
  *
  * Return: 0, also if nothing was mapped; with all still mapped, -EINVAL if a
- * mapping would be cut, -EFAULT if the bits cannot be written.
+ * mapping would be cut, -EBUSY if an emulated device's driver does not give its
+ * pins back, -EFAULT if the bits cannot be written.
  */
 int mapping_unmap(struct container *c, u64 first, u64 last,
 		  const struct vfio_bitmap *dirty, u64 *unmapped)

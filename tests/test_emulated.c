@@ -355,6 +355,51 @@ static void unmap_tells_emulated_devices(void **state)
 	expect_notice(&emu, 0, PAGES);
 }
 
+/* However many mappings there are: each is one notice. */
+static void unmap_has_pins_of_many_mappings_given_back(void **state)
+{
+	long pinned = proc_pages_pinned(), locked = locked_pages();
+	uint64_t unmapped = 0, iova, len;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < PAGES; i++) {
+		ok(map_pages(i, 1, VFIO_DMA_RW));
+		assert_int_equal(pin(&emu, i, 1), 1);
+	}
+	assert_int_equal(proc_pages_pinned(), pinned + PAGES);
+	ok(vfio_dma_unmap_all(&container, &unmapped));
+	assert_int_equal(unmapped, MEM_LEN);
+	assert_int_equal(emu_notices(&emu, &iova, &len), PAGES);
+	assert_int_equal(emu.held, 0);
+	assert_int_equal(proc_pages_pinned(), pinned);
+	assert_int_equal(locked_pages(), locked);
+}
+
+/* In-tree takes the whole kernel down for it (BUG_ON), or leaks the pages. */
+static void unmap_is_refused_while_a_driver_keeps_its_pins(void **state)
+{
+	long pinned = proc_pages_pinned();
+
+	(void)state;
+	ok(map_pages(0, 4, VFIO_DMA_RW));
+	ok(map_pages(4, 4, VFIO_DMA_RW));
+	assert_int_equal(pin(&emu, 5, 1), 1);
+	ok(emu_keep(&emu, true));
+	refused(EBUSY, unmap_all_pages());
+
+	/* All is as it was. */
+	assert_int_equal(proc_pages_pinned(), pinned + 1);
+	ok(emu_poke(&emu, IOVA + 5 * PAGE, pattern, LEN));
+	assert_memory_equal(mem + 5 * PAGE, pattern, LEN);
+	refused(EEXIST, map_pages(0, 1, VFIO_DMA_RW));
+	refused(EEXIST, map_pages(7, 1, VFIO_DMA_RW));
+
+	ok(emu_keep(&emu, false));
+	ok(unmap_all_pages());
+	assert_int_equal(proc_pages_pinned(), pinned);
+}
+
 static void emulated_device_reads_and_writes(void **state)
 {
 	long pinned = proc_pages_pinned();
@@ -540,6 +585,8 @@ static const struct CMUnitTest tests[] = {
 	V2(memlock_limit_holds_for_pins),
 	V2(mappings_stay_with_an_emulated_device),
 	V2(unmap_tells_emulated_devices),
+	V2(unmap_has_pins_of_many_mappings_given_back),
+	TETHER(unmap_is_refused_while_a_driver_keeps_its_pins, setup, teardown),
 	V2(emulated_device_reads_and_writes),
 	V2(emulated_device_reads_and_writes_from_a_kernel_thread),
 	V2(another_process_can_bring_the_first_iommu),

@@ -65,6 +65,7 @@ struct emu {
 	struct mutex lock;		/* see above */
 	struct xarray pins;		/* struct pin, by IOVA's page number */
 	u32 held;
+	bool keeps;			/* what it is asked to give back */
 	u32 notices;
 	u64 notice_iova;
 	u64 notice_len;
@@ -260,6 +261,9 @@ static int execute(struct emu *emu, struct emu_command *c)
 		return do_touch(emu, c, true);
 	case EMU_NOTICES:
 		return do_notices(emu, c);
+	case EMU_KEEP:
+		emu->keeps = c->npages;
+		return 0;
 	default:
 		return -EINVAL;
 	}
@@ -306,6 +310,7 @@ static int emu_open(struct vfio_device *vdev)
 
 	/* The next user is not told about the last one's. */
 	memset(&emu->command, 0, sizeof(emu->command));
+	emu->keeps = false;
 	return do_notices(emu, &emu->command);
 }
 
@@ -327,7 +332,9 @@ static void emu_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 	emu->notices++;
 	emu->notice_iova = iova;
 	emu->notice_len = length;
-	unpin_range(emu, iova >> PAGE_SHIFT, (iova + length - 1) >> PAGE_SHIFT);
+	if (!emu->keeps)
+		unpin_range(emu, iova >> PAGE_SHIFT,
+			    (iova + length - 1) >> PAGE_SHIFT);
 	mutex_unlock(&emu->lock);
 }
 

@@ -169,3 +169,10 @@ int emu_notices(struct emu *e, uint64_t *iova, uint64_t *len)
 	*len = c.notice_len;
 	return c.notices;
 }
+
+int emu_keep(struct emu *e, bool keep)
+{
+	struct emu_command c = { .op = EMU_KEEP, .npages = keep };
+
+	return command(e, &c);
+}

@@ -6,6 +6,8 @@
 #ifndef TETHER_TESTS_EMU_H
 #define TETHER_TESTS_EMU_H
 
+#include <stdbool.h>
+
 #include "../emu/tether_emu.h"
 #include "vfio.h"
 
@@ -41,5 +43,7 @@ int emu_poke(struct emu *e, uint64_t iova, const void *data, size_t len);
 
 /* How often it was told of an unmap since last asked, and of what last. */
 int emu_notices(struct emu *e, uint64_t *iova, uint64_t *len);
+/* From now on it does not, or does again, give back what it is told goes. */
+int emu_keep(struct emu *e, bool keep);
 
 #endif
