@@ -23,6 +23,7 @@
 #include <linux/minmax.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "charge.h"
@@ -41,6 +42,9 @@
 
 /* How much is unpinned or read back between two looks at the scheduler. */
 #define STEP_PAGES	(32UL << 10)
+
+/* Extents of one segment that are remembered, however large it is. */
+#define EXTENTS_MAX	SZ_1M
 
 /* Extents read back from the IOMMU's tables for one flush. */
 #define READ_BACK_MAX	512U
@@ -92,7 +96,8 @@ static int pinned_prot(const struct pinned *p)
 /* A thousandth of what is mapped, and some for those that map little. */
 static unsigned int extents_worth_it(const struct pinned *p, size_t size)
 {
-	return 8 + size / (1024 * sizeof(*p->extents.v));
+	return min_t(size_t, 8 + size / (1024 * sizeof(*p->extents.v)),
+		     EXTENTS_MAX);
 }
 
 static void batch_init(struct batch *b)
@@ -133,8 +138,7 @@ static unsigned long rest_of_folio(struct page *page, unsigned long npages)
 /*
  * One pin for all that a page of hugetlb has from @vaddr on. Only while its VMA
  * is held still does the folio say what is mapped behind the page. Returns how
- * many pages that is; not above 0 if it is not hugetlb or takes more, like a
- * fault that somebody else serves.
+ * many pages that is; not above 0 if it is not hugetlb or cannot be pinned.
  */
 static long pin_hugetlb(struct mm_struct *mm, unsigned long vaddr,
 			unsigned long npages, unsigned int flags,
@@ -145,27 +149,30 @@ static long pin_hugetlb(struct mm_struct *mm, unsigned long vaddr,
 
 	mmap_read_lock(mm);
 	vma = vma_lookup(mm, vaddr);
-	if (!vma || !is_vm_hugetlb_page(vma))
-		goto unlock;
-	/* who is not the caller cannot be asked for its protection keys */
-	if (mm == current->mm)
-		n = pin_user_pages(vaddr, 1, flags, page);
-	else
+	if (vma && is_vm_hugetlb_page(vma))
 		n = pin_user_pages_remote(mm, vaddr, 1, flags, page, NULL);
-unlock:
 	mmap_read_unlock(mm);
 	return n > 0 ? rest_of_folio(*page, npages) : n;
 }
 
-/* Fast GUP works on the caller's own memory only. */
+/*
+ * Fast GUP works on the caller's own memory only, and there it is for what can be
+ * had at once. Its own way to fault in the rest would ask for the thread's
+ * protection keys, which DMA knows nothing of, and since 6.3 it would wait for a
+ * userfaultfd, with container->lock held.
+ */
 static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
 		      unsigned long npages, unsigned int flags,
 		      struct page **pages)
 {
 	long n;
 
-	if (mm == current->mm)
-		return pin_user_pages_fast(vaddr, npages, flags, pages);
+	if (mm == current->mm) {
+		n = pin_user_pages_fast(vaddr, npages, flags | FOLL_NOFAULT,
+					pages);
+		if (n > 0)
+			return n;
+	}
 
 	mmap_read_lock(mm);
 	n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
@@ -197,8 +204,7 @@ static long batch_pin(struct batch *b, struct pinned *p, unsigned long npages)
 			return n > 0 ? n : -EFAULT;
 	}
 	n = pin_pages(m->mm, vaddr, min(npages, b->max), flags, b->pages);
-	/* of a range that ends at 2^64 fast GUP says either, by the kernel */
-	return !n || n == -EOVERFLOW ? -EFAULT : n;
+	return n ?: -EFAULT;
 }
 
 static bool follows(const struct page *page, const struct page *nth,

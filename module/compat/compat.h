@@ -191,16 +191,6 @@ static inline long compat_pin_user_pages_remote(struct mm_struct *mm,
 
 #define pin_user_pages_remote compat_pin_user_pages_remote
 
-static inline long compat_pin_user_pages(unsigned long start,
-					 unsigned long npages,
-					 unsigned int flags,
-					 struct page **pages)
-{
-	return pin_user_pages(start, npages, flags, pages, NULL);
-}
-
-#define pin_user_pages compat_pin_user_pages
-
 static inline long compat_get_user_pages_remote(struct mm_struct *mm,
 						unsigned long start,
 						unsigned long npages,
