@@ -18,9 +18,11 @@
  *
  * The memory shall be where the caller would have got it, and charged as if
  * it had: helpers are on CPUs of the caller's node, allocate for its memory
- * cgroup, and do not help one that has a memory policy or a cpuset's nodes.
+ * cgroup, and do not help one that has a memory policy or a cpuset's nodes, nor
+ * with hugetlb one that a cgroup charges for it.
  */
 #include <linux/atomic.h>
+#include <linux/cgroup.h>
 #include <linux/cpumask.h>
 #include <linux/cpuset.h>
 #include <linux/fs.h>
@@ -29,6 +31,7 @@
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -49,6 +52,7 @@
  * @first: user address of its first byte
  * @last: of its last
  * @step: bytes that are one step: a power of two
+ * @hugetlb: is it of hugetlb?
  * @taken: steps that somebody has taken
  */
 struct window {
@@ -56,6 +60,7 @@ struct window {
 	unsigned long first;
 	unsigned long last;
 	unsigned long step;
+	bool hugetlb;
 	atomic_t taken;
 };
 
@@ -82,15 +87,16 @@ static bool is_for_helpers(struct vm_area_struct *vma)
 }
 
 /* As pinning for DMA would, from memory that may be held for long. */
-static void fault_in(struct mm_struct *mm, unsigned long first,
+static void fault_in(const struct window *w, unsigned long first,
 		     unsigned long last)
 {
+	struct mm_struct *mm = w->caller->mm;
 	unsigned int flags = memalloc_pin_save();
 	struct vm_area_struct *vma;
 
 	mmap_read_lock(mm);
 	vma = vma_lookup(mm, first);
-	if (vma && is_for_helpers(vma))
+	if (vma && is_for_helpers(vma) && is_vm_hugetlb_page(vma) == w->hugetlb)
 		get_user_pages_remote(mm, first,
 				      (min(last, vma->vm_end - 1) - first) / PAGE_SIZE + 1,
 				      FOLL_WRITE, NULL, NULL);
@@ -106,7 +112,7 @@ static void take_steps(struct window *w)
 		first = start + (atomic_inc_return(&w->taken) - 1) * w->step;
 		if (first > w->last)
 			break;
-		fault_in(w->caller->mm, max(first, w->first),
+		fault_in(w, max(first, w->first),
 			 min(first + w->step - 1, w->last));
 		cond_resched();
 	}
@@ -194,6 +200,22 @@ static void set_last(struct window *w, unsigned long size)
 	w->last = w->first + min(size, most) - 1;
 }
 
+/*
+ * Pages of hugetlb are charged to the cgroup of whoever faults them in, and no
+ * other can be made to pay. Helpers are in the root, which nothing limits.
+ */
+static bool hugetlb_is_charged(void)
+{
+	bool charged = compat_hugetlb_is_charged_as_memory();
+
+#ifdef CONFIG_CGROUP_HUGETLB
+	rcu_read_lock();
+	charged = charged || task_css(current, hugetlb_cgrp_id)->parent;
+	rcu_read_unlock();
+#endif
+	return charged;
+}
+
 /* Only the part of it that is in one VMA, if that is one for helpers. */
 static bool look(struct window *w, unsigned long size)
 {
@@ -203,9 +225,11 @@ static bool look(struct window *w, unsigned long size)
 
 	mmap_read_lock(mm);
 	vma = vma_lookup(mm, w->first);
-	found = vma && is_for_helpers(vma);
+	w->hugetlb = vma && is_vm_hugetlb_page(vma);
+	found = vma && is_for_helpers(vma) &&
+		!(w->hugetlb && hugetlb_is_charged());
 	if (found) {
-		if (is_vm_hugetlb_page(vma))
+		if (w->hugetlb)
 			w->step = max(STEP, huge_page_size(hstate_vma(vma)));
 		set_last(w, size);
 		w->last = min(w->last, vma->vm_end - 1);

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory that nobody has touched before it is mapped: who faults it in, and
- * how much of it when the mapping comes to nothing.
+ * Memory that nobody has touched before it is mapped: who faults it in, who pays
+ * for it, and how much there is of it when the mapping comes to nothing; and
+ * memory that the thread that maps it could not touch.
  */
+#include <fcntl.h>
 #include <linux/mempolicy.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "common.h"
 #include "edu.h"
 #include "proc.h"
@@ -24,6 +29,8 @@
 #define LEN	512	/* bytes of one edu transfer here */
 #define MUCH	(1024 * MIB)
 #define AHEAD	(64 * MIB)	/* what is touched at once */
+#define SOON_S	60		/* long for a call that shall not wait */
+#define LACKING	120		/* a child's status: the kernel has no such thing */
 
 static struct vfio_container container;
 static struct edu edu;
@@ -48,6 +55,8 @@ static int close_all(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	cgroup_leave();
+	proc_write_file("/proc/sys/vm/nr_hugepages", "0");
 	return vfio_dma_unmap(&container, IOVA, 1ULL << 36, NULL);
 }
 
@@ -77,6 +86,17 @@ static uint8_t *huge_pages(void)
 	assert_non_null(mem);
 	assert_int_equal(mprotect(mem, SIZE, PROT_READ | PROT_WRITE), 0);
 	assert_int_equal(madvise(mem, SIZE, MADV_HUGEPAGE), 0);
+	return mem;
+}
+
+static uint8_t *hugetlb(void)
+{
+	uint8_t *mem;
+
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "100"));
+	mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
 	return mem;
 }
 
@@ -191,20 +211,50 @@ static void other_cpus_help_to_fault_memory_in(void **state)
 }
 
 /* A third of it is in the first window. That help may come late is no failure. */
-static void other_cpus_help_with_huge_pages_to_the_end(void **state)
+static void expect_help(uint8_t *(*get)(void))
 {
 	long alone, faults;
 	int tries;
 
-	(void)state;
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		lacks("a second CPU");
-	alone = faults_to_map_alone(huge_pages());
+	alone = faults_to_map_alone(get());
 	faults = alone;
 	for (tries = 0; tries < 20 && faults * 10 > alone * 6; tries++)
-		faults = faults_to_map(huge_pages());
+		faults = faults_to_map(get());
 	if (faults * 10 > alone * 6)
 		broken("%ld of %ld faults were the caller's", faults, alone);
+}
+
+static void other_cpus_help_with_huge_pages_to_the_end(void **state)
+{
+	(void)state;
+	expect_help(huge_pages);
+}
+
+static void other_cpus_help_with_hugetlb(void **state)
+{
+	(void)state;
+	expect_help(hugetlb);
+}
+
+/* A group's limit is of no use if others fault its pages in. */
+static void hugetlb_is_charged_to_the_control_group_of_the_caller(void **state)
+{
+	uint8_t *mem;
+	int ret;
+
+	(void)state;
+	ret = cgroup_enter("hugetlb");
+	if (ret == -ENODEV)
+		lacks("control groups for hugetlb");
+	ok(ret);
+	mem = hugetlb();
+	ok(vfio_dma_map(&container, mem, IOVA, SIZE, VFIO_DMA_RW));
+	assert_int_equal(cgroup_number("hugetlb.2MB.current"), SIZE);
+	ok(vfio_dma_unmap(&container, IOVA, SIZE, NULL));
+	munmap(mem, SIZE);
+	assert_int_equal(cgroup_number("hugetlb.2MB.current"), 0);
 }
 
 static void cpus_that_the_caller_may_not_use_do_not_help(void **state)
@@ -227,6 +277,60 @@ static void a_caller_with_a_memory_policy_is_not_helped(void **state)
 	faults = faults_to_map(small_pages());
 	assert_int_equal(syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0), 0);
 	assert_true(faults >= (long)PAGES);
+}
+
+/* -errno of the mapping, positive. If it waits, this process does not live to say. */
+static int map_what_nobody_serves(void *arg)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = {
+		.range = { .start = (uintptr_t)arg, .len = AHEAD },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &range))
+		return LACKING;
+	alarm(SOON_S);
+	return -vfio_dma_map(&container, arg, IOVA, AHEAD, VFIO_DMA_RW);
+}
+
+static void memory_that_a_userfaultfd_serves_is_refused(void **state)
+{
+	uint8_t *mem = untouched(AHEAD, MAP_SHARED);
+	int ret = proc_run(map_what_nobody_serves, mem);
+
+	(void)state;
+	munmap(mem, AHEAD);
+	if (ret == LACKING)
+		lacks("userfaultfd");
+	assert_int_equal(ret, EFAULT);
+}
+
+/* Keys are for threads; no DMA has one. */
+static void memory_whose_key_the_thread_lacks_is_reached(void **state)
+{
+	int key = pkey_alloc(0, 0);
+	uint8_t *mem;
+
+	(void)state;
+	if (key < 0)
+		lacks("protection keys");
+	mem = small_pages();
+	assert_int_equal(pkey_mprotect(mem + MIB, SIZE - MIB,
+				       PROT_READ | PROT_WRITE, key), 0);
+	/* some of it is there already */
+	memset(mem, 1, SIZE / 3);
+	assert_int_equal(pkey_set(key, PKEY_DISABLE_ACCESS), 0);
+	ok(vfio_dma_map(&container, mem, IOVA, SIZE, VFIO_DMA_RW));
+	assert_int_equal(pkey_set(key, 0), 0);
+	expect_reached(mem, 0);
+	expect_reached(mem, SIZE / 3 - LEN / 2);
+	expect_reached(mem, SIZE - LEN);
+	ok(vfio_dma_unmap(&container, IOVA, SIZE, NULL));
+	pkey_free(key);
+	munmap(mem, SIZE);
 }
 
 static int over_the_limit(void *arg)
@@ -273,8 +377,12 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_hole_in_untouched_memory_is_refused, NULL, teardown),
 	TETHER(other_cpus_help_to_fault_memory_in, NULL, teardown),
 	TETHER(other_cpus_help_with_huge_pages_to_the_end, NULL, teardown),
+	TETHER(other_cpus_help_with_hugetlb, NULL, teardown),
+	TEST(hugetlb_is_charged_to_the_control_group_of_the_caller, NULL, teardown),
 	TETHER(cpus_that_the_caller_may_not_use_do_not_help, NULL, teardown),
 	TETHER(a_caller_with_a_memory_policy_is_not_helped, NULL, teardown),
+	TEST(memory_that_a_userfaultfd_serves_is_refused, NULL, teardown),
+	TEST(memory_whose_key_the_thread_lacks_is_reached, NULL, teardown),
 	TEST(a_mapping_beyond_the_limit_touches_little, NULL, teardown),
 	TEST(a_mapping_that_is_killed_touches_no_more, NULL, teardown),
 };

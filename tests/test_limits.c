@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "proc.h"
 #include "rig.h"
 #include "stall.h"
@@ -169,31 +168,24 @@ static long table_kb(void)
 	return proc_meminfo_kb("SecPageTables");
 }
 
-#define CGROUPS	"/tmp/cgroup"
-#define CGROUP	CGROUPS "/limits"
-
 static long cgroup_bytes(void)
 {
-	char text[64];
-
-	ok(proc_read_file(CGROUP "/memory.current", text, sizeof(text)));
-	return atol(text);
+	return cgroup_number("memory.current");
 }
 
 /* This process, until leave_cgroup(), is charged for what it makes the kernel allocate. */
 static void enter_cgroup(void)
 {
-	mkdir(CGROUPS, 0755);
-	if (mount("none", CGROUPS, "cgroup2", 0, NULL) && errno != EBUSY)
+	int ret = cgroup_enter("memory");
+
+	if (ret == -ENODEV)
 		lacks("control groups");
-	ok(proc_write_file(CGROUPS "/cgroup.subtree_control", "+memory"));
-	mkdir(CGROUP, 0755);
-	ok(proc_write_file(CGROUP "/cgroup.procs", "0"));
+	ok(ret);
 }
 
 static int leave_cgroup(void **state)
 {
-	proc_write_file(CGROUPS "/cgroup.procs", "0");
+	cgroup_leave();
 	return teardown(state);
 }
 

@@ -7,6 +7,7 @@
 #ifndef TETHER_COMPAT_H
 #define TETHER_COMPAT_H
 
+#include <linux/cgroup.h>
 #include <linux/device.h>
 #include <linux/err.h>
 #include <linux/eventfd.h>
@@ -222,6 +223,16 @@ static inline void compat_drop_zero_page_pin(struct page *page)
 }
 
 #endif
+
+/* A choice that cgroup2 has since 6.7 (memory_hugetlb_accounting). */
+static inline bool compat_hugetlb_is_charged_as_memory(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0) && IS_ENABLED(CONFIG_MEMCG)
+	return cgrp_dfl_root.flags & CGRP_ROOT_MEMORY_HUGETLB_ACCOUNTING;
+#else
+	return false;
+#endif
+}
 
 /**
  * compat_vfio_device() - The VFIO device an open file stands for

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A control group of this process's own, below the root of a cgroup2 file
+ * system that is mounted for it.
+ */
+#ifndef TETHER_TESTS_CGROUP_H
+#define TETHER_TESTS_CGROUP_H
+
+/* With this controller ("memory"). -ENODEV if the kernel has no such thing. */
+int cgroup_enter(const char *controller);
+/* Back to the root; no error if it never left. */
+void cgroup_leave(void);
+/* A file of the group with one number in it ("memory.current"), or -errno. */
+long cgroup_number(const char *file);
+
+#endif
