@@ -344,20 +344,31 @@ static void get_scattered(void)
 	close(fd);
 }
 
-/* Segments of their own, pinned otherwise, between others. */
+/*
+ * Segments of their own, pinned otherwise, between others: a file's pages, two
+ * of them changed round, so that they are no one extent.
+ */
 static void mapping_hugetlb(void **state)
 {
+	static const unsigned int order[] = { 0, 2, 1 };
 	size_t huge = 2 << 20;
+	unsigned int i;
+	int fd;
 
 	(void)state;
-	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "2"));
-	ram = vfio_reserve(4 * huge, huge, 0);
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "3"));
+	fd = memfd_create("hugetlb", MFD_CLOEXEC | MFD_HUGETLB);
+	assert_int_equal(ftruncate(fd, 3 * huge), 0);
+	ram = vfio_reserve(5 * huge, huge, 0);
 	assert_non_null(ram);
-	len = 4 * huge;
+	len = 5 * huge;
 	assert_int_equal(mprotect(ram, len, PROT_READ | PROT_WRITE), 0);
-	assert_ptr_equal(mmap(ram + huge, 2 * huge, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
-			      MAP_HUGETLB, -1, 0), ram + huge);
+	for (i = 0; i < 3; i++)
+		assert_ptr_equal(mmap(ram + (i + 1) * huge, huge,
+				      PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, fd,
+				      order[i] * huge), ram + (i + 1) * huge);
+	close(fd);
 	memset(ram, 1, len);
 	mapping_ram();
 	munmap(ram, len);

@@ -238,6 +238,31 @@ static void other_cpus_help_with_hugetlb(void **state)
 	expect_help(hugetlb);
 }
 
+/* Also if it is pinned by the window, since it is there already. */
+static void a_page_of_1_gib_has_one_pin(void **state)
+{
+	long pinned = proc_pages_pinned();
+	unsigned int again;
+	uint8_t *mem;
+
+	(void)state;
+	mem = mmap(NULL, MUCH, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+		   30 << MAP_HUGE_SHIFT, -1, 0);
+	if (mem == MAP_FAILED)
+		lacks("pages of 1 GiB");
+	for (again = 0; again < 2; again++) {
+		ok(vfio_dma_map(&container, mem, IOVA, MUCH, VFIO_DMA_RW));
+		assert_int_equal(proc_pages_pinned(), pinned + 1);
+		expect_reached(mem, 0);
+		expect_reached(mem, AHEAD - LEN / 2);
+		expect_reached(mem, MUCH - LEN);
+		ok(vfio_dma_unmap(&container, IOVA, MUCH, NULL));
+		assert_int_equal(proc_pages_pinned(), pinned);
+	}
+	munmap(mem, MUCH);
+}
+
 /* A group's limit is of no use if others fault its pages in. */
 static void hugetlb_is_charged_to_the_control_group_of_the_caller(void **state)
 {
@@ -378,6 +403,7 @@ static const struct CMUnitTest tests[] = {
 	TETHER(other_cpus_help_to_fault_memory_in, NULL, teardown),
 	TETHER(other_cpus_help_with_huge_pages_to_the_end, NULL, teardown),
 	TETHER(other_cpus_help_with_hugetlb, NULL, teardown),
+	TETHER(a_page_of_1_gib_has_one_pin, NULL, teardown),
 	TEST(hugetlb_is_charged_to_the_control_group_of_the_caller, NULL, teardown),
 	TETHER(cpus_that_the_caller_may_not_use_do_not_help, NULL, teardown),
 	TETHER(a_caller_with_a_memory_policy_is_not_helped, NULL, teardown),
