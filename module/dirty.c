@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vfio.h>
 #include <linux/xarray.h>
 
 #include "container.h"
@@ -102,6 +103,12 @@ void dirty_stop(struct container *c)
 		kvfree(m->dirty);
 		m->dirty = NULL;
 	}
+}
+
+/** dirty_log_has() - Is the log on, with bits for what the user's are for? */
+bool dirty_log_has(const struct container *c, const struct vfio_bitmap *bitmap)
+{
+	return c->dirty_log && bitmap->pgsize == container_granule(c);
 }
 
 /** dirty_mark() - A part of a mapping (bytes) was written to */

@@ -8,6 +8,7 @@
 
 struct container;
 struct mapping;
+struct vfio_bitmap;
 
 /* Bits are 64 to a word, as the uAPI has it. */
 #define DIRTY_BYTES(bits)	(DIV_ROUND_UP_ULL(bits, 64) * sizeof(u64))
@@ -17,6 +18,7 @@ struct mapping;
 
 int dirty_start(struct container *c);
 void dirty_stop(struct container *c);
+bool dirty_log_has(const struct container *c, const struct vfio_bitmap *bitmap);
 int dirty_track(struct container *c, struct mapping *m);
 void dirty_mark(struct container *c, struct mapping *m, u64 offset, u64 size);
 void dirty_mark_all(struct container *c);

@@ -217,11 +217,6 @@ static int check_bitmap(const struct vfio_bitmap *bitmap, u64 size)
 	return 0;
 }
 
-static bool log_has(const struct container *c, const struct vfio_bitmap *bitmap)
-{
-	return c->dirty_log && bitmap->pgsize == container_granule(c);
-}
-
 /* The IOVAs that an unmap is about: 0 to the end for all. */
 static int unmap_range(struct container *c,
 		       const struct vfio_iommu_type1_dma_unmap *unmap,
@@ -251,7 +246,7 @@ static int do_unmap(struct container *c,
 	ret = unmap_range(c, unmap, &last);
 	if (ret)
 		return ret;
-	if (bitmap && !log_has(c, bitmap))
+	if (bitmap && !dirty_log_has(c, bitmap))
 		return -EINVAL;
 
 	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_VADDR)
@@ -314,7 +309,7 @@ static long get_dirty_bitmap(struct container *c, void __user *arg)
 		return ret;
 
 	mutex_lock(&c->lock);
-	if (!log_has(c, &get.bitmap) || !aligned(c, get.iova | get.size) ||
+	if (!dirty_log_has(c, &get.bitmap) || !aligned(c, get.iova | get.size) ||
 	    mapping_cut(c, get.iova, last))
 		ret = -EINVAL;
 	else

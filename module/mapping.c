@@ -377,7 +377,7 @@ static struct mapping *release_pins(struct container *c, u64 first, u64 last)
  * On return no device can reach them.
  *
  * Return: 0, also if nothing was mapped; with all still mapped, -EINVAL if a
- * mapping would be cut, -EBUSY if an emulated device's driver does not give its
+ * mapping would be cut or the log is off by now, -EBUSY if an emulated device's driver does not give its
  * pins back, -EFAULT if the bits cannot be written.
  */
 int mapping_unmap(struct container *c, u64 first, u64 last,
@@ -392,6 +392,9 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 		return PTR_ERR_OR_ZERO(m);
 
 	if (dirty) {
+		/* the lock may have been dropped since the caller looked */
+		if (!dirty_log_has(c, dirty))
+			return -EINVAL;
 		ret = dirty_report(c, first, last, first, dirty->data);
 		if (ret)
 			return ret;

@@ -2,6 +2,7 @@
 /*
  * The log of dirty pages: which bits are set, and when they are forgotten.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -589,6 +590,34 @@ static void unmap_reports_the_dirty_pages(void **state)
 	expect_clean();
 }
 
+/* Drivers are told of an unmap without the container's lock. */
+static void *stop_meanwhile(void *arg)
+{
+	(void)arg;
+	sleep_ms(200);
+	return (void *)(intptr_t)dirty_log(STOP);
+}
+
+static void a_log_that_stops_during_unmap_is_not_read(void **state)
+{
+	struct unmap unmap = unmap_request(4);
+	pthread_t thread;
+	void *ret;
+
+	(void)state;
+	ok(map_pages(0, 4));
+	ok(dirty_log(START));
+	pin(1, 1);
+	ok(emu_delay(&emu, 1000));
+	assert_int_equal(pthread_create(&thread, NULL, stop_meanwhile, NULL), 0);
+	refused(EINVAL, send_unmap(&unmap));
+	pthread_join(thread, &ret);
+	ok((intptr_t)ret);
+	expect_clean();
+	refused(EEXIST, map_pages(0, 4));
+	ok(unmap_pages(0, 4));
+}
+
 #define IOMMU(f)	TEST(f, setup_iommu, teardown)
 #define EMULATED(f)	TEST(f, setup_emulated, teardown)
 
@@ -607,6 +636,7 @@ static const struct CMUnitTest tests[] = {
 	IOMMU(unmap_with_bitmap_checks_its_arguments),
 	TETHER(unmap_with_a_bad_bitmap_unmaps_nothing, setup_iommu, teardown),
 	EMULATED(unmap_reports_the_dirty_pages),
+	TETHER(a_log_that_stops_during_unmap_is_not_read, setup_emulated, teardown),
 };
 
 TEST_MAIN(tests, open_all, close_all)

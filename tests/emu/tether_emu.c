@@ -8,6 +8,7 @@
  * calls dma_unmap() without a lock of its own that pin and unpin take; so no page
  * can be told of before it is in emu->pins.
  */
+#include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
@@ -66,6 +67,7 @@ struct emu {
 	struct xarray pins;		/* struct pin, by IOVA's page number */
 	u32 held;
 	bool keeps;			/* what it is asked to give back */
+	u32 delay;			/* of giving it back, ms */
 	u32 notices;
 	u64 notice_iova;
 	u64 notice_len;
@@ -261,6 +263,9 @@ static int execute(struct emu *emu, struct emu_command *c)
 		return do_touch(emu, c, true);
 	case EMU_NOTICES:
 		return do_notices(emu, c);
+	case EMU_DELAY:
+		emu->delay = min_t(u32, c->npages, 10 * MSEC_PER_SEC);
+		return 0;
 	case EMU_KEEP:
 		emu->keeps = c->npages;
 		return 0;
@@ -311,6 +316,7 @@ static int emu_open(struct vfio_device *vdev)
 	/* The next user is not told about the last one's. */
 	memset(&emu->command, 0, sizeof(emu->command));
 	emu->keeps = false;
+	emu->delay = 0;
 	return do_notices(emu, &emu->command);
 }
 
@@ -329,6 +335,8 @@ static void emu_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 	struct emu *emu = to_emu(vdev);
 
 	mutex_lock(&emu->lock);
+	if (emu->delay)
+		msleep(emu->delay);
 	emu->notices++;
 	emu->notice_iova = iova;
 	emu->notice_len = length;

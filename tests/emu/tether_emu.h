@@ -22,6 +22,7 @@ enum emu_op {
 	EMU_WORKER_READ, /* as EMU_READ and EMU_WRITE, from a kernel thread */
 	EMU_WORKER_WRITE,
 	EMU_NOTICES,	/* what dma_unmap() told so far; then forget it */
+	EMU_DELAY,	/* npages: dma_unmap() takes so many ms from now on */
 	EMU_KEEP,	/* npages: if not 0, dma_unmap() gives nothing back from now on */
 };
 

@@ -176,3 +176,10 @@ int emu_keep(struct emu *e, bool keep)
 
 	return command(e, &c);
 }
+
+int emu_delay(struct emu *e, unsigned int ms)
+{
+	struct emu_command c = { .op = EMU_DELAY, .npages = ms };
+
+	return command(e, &c);
+}

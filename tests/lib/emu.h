@@ -43,6 +43,8 @@ int emu_poke(struct emu *e, uint64_t iova, const void *data, size_t len);
 
 /* How often it was told of an unmap since last asked, and of what last. */
 int emu_notices(struct emu *e, uint64_t *iova, uint64_t *len);
+/* From now on it takes so long to do so. */
+int emu_delay(struct emu *e, unsigned int ms);
 /* From now on it does not, or does again, give back what it is told goes. */
 int emu_keep(struct emu *e, bool keep);
 
