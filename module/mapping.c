@@ -377,8 +377,8 @@ static struct mapping *release_pins(struct container *c, u64 first, u64 last)
  * On return no device can reach them.
  *
  * Return: 0, also if nothing was mapped; with all still mapped, -EINVAL if a
- * mapping would be cut or the log is off by now, -EBUSY if an emulated device's driver does not give its
- * pins back, -EFAULT if the bits cannot be written.
+ * mapping would be cut or the log is off by now, -EBUSY if drivers of emulated
+ * devices do not give their pins back, -EFAULT if the bits cannot be written.
  */
 int mapping_unmap(struct container *c, u64 first, u64 last,
 		  const struct vfio_bitmap *dirty, u64 *unmapped)
