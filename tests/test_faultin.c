@@ -275,7 +275,7 @@ static void hugetlb_is_charged_to_the_control_group_of_the_caller(void **state)
 	(void)state;
 	ret = cgroup_enter("hugetlb");
 	if (ret == -ENODEV)
-		lacks("control groups for hugetlb");
+		lacks("control groups");
 	ok(ret);
 	mem = hugetlb();
 	ok(vfio_dma_map(&container, mem, IOVA, SIZE, VFIO_DMA_RW));

@@ -170,7 +170,10 @@ static long table_kb(void)
 
 static long cgroup_bytes(void)
 {
-	return cgroup_number("memory.current");
+	long bytes = cgroup_number("memory.current");
+
+	assert_true(bytes >= 0);
+	return bytes;
 }
 
 /* This process, until leave_cgroup(), is charged for what it makes the kernel allocate. */

@@ -17,13 +17,15 @@
 int cgroup_enter(const char *controller)
 {
 	char enable[32];
+	int ret;
 
 	mkdir(ROOT, 0755);
 	if (mount("none", ROOT, "cgroup2", 0, NULL) && errno != EBUSY)
 		return -ENODEV;
 	snprintf(enable, sizeof(enable), "+%s", controller);
-	if (proc_write_file(ROOT "/cgroup.subtree_control", enable))
-		return -ENODEV;
+	ret = proc_write_file(ROOT "/cgroup.subtree_control", enable);
+	if (ret)
+		return ret;
 	mkdir(GROUP, 0755);
 	return proc_write_file(GROUP "/cgroup.procs", "0");
 }

@@ -6,7 +6,7 @@
 #ifndef TETHER_TESTS_CGROUP_H
 #define TETHER_TESTS_CGROUP_H
 
-/* With this controller ("memory"). -ENODEV if the kernel has no such thing. */
+/* With this controller ("memory"). -ENODEV if the kernel has no control groups. */
 int cgroup_enter(const char *controller);
 /* Back to the root; no error if it never left. */
 void cgroup_leave(void);
