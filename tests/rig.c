@@ -2,8 +2,10 @@
 /*
  * The rig of the device-memory tests: see rig.h.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "rig.h"
@@ -123,6 +125,18 @@ double expect_return(uint64_t iova, uint64_t offset, double start, double limit)
 		broken("back after %.3f s, not %.3f (the machine stood still for %.3f s)",
 		       end - start, limit, stood_still);
 	return end - start;
+}
+
+int rig_query(uint64_t iova, uint64_t size, struct vfio_tether_query *q)
+{
+	*q = (struct vfio_tether_query){
+		.argsz = sizeof(*q),
+		.flags = size ? 0 : VFIO_TETHER_QUERY_FLAG_ALL,
+		.iova = size ? iova : 0,
+		.size = size,
+		.pinned = 1, .live = 2, .revoked = 3, .gone = 4,
+	};
+	return ioctl(rig.container.fd, VFIO_TETHER_QUERY, q) ? -errno : 0;
 }
 
 void need_fault_records(void)

@@ -7,6 +7,8 @@
 #ifndef TETHER_TESTS_RIG_H
 #define TETHER_TESTS_RIG_H
 
+#include <linux/vfio_tether.h>
+
 #include "common.h"
 #include "edu.h"
 #include "fault.h"
@@ -48,6 +50,9 @@ void expect_blocked(uint64_t iova, uint64_t offset);
 /* Until it lands; returns the seconds since start, or fails after limit. */
 double expect_return(uint64_t iova, uint64_t offset, double start,
 		     double limit);
+
+/* VFIO_TETHER_QUERY of a range, or of everything if @size is 0. */
+int rig_query(uint64_t iova, uint64_t size, struct vfio_tether_query *q);
 
 /* Skips a test in which bytes alone tell nothing. */
 void need_fault_records(void);

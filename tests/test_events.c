@@ -12,8 +12,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/vfio_tether.h>
-
 #include "command.h"
 #include "proc.h"
 #include "rig.h"
@@ -28,18 +26,6 @@ static int sys_ioctl(unsigned long request, void *arg)
 	int ret = ioctl(rig.container.fd, request, arg);
 
 	return ret < 0 ? -errno : ret;
-}
-
-static int query(uint64_t iova, uint64_t size, struct vfio_tether_query *q)
-{
-	*q = (struct vfio_tether_query){
-		.argsz = sizeof(*q),
-		.flags = size ? 0 : VFIO_TETHER_QUERY_FLAG_ALL,
-		.iova = size ? iova : 0,
-		.size = size,
-		.pinned = 1, .live = 2, .revoked = 3, .gone = 4,
-	};
-	return sys_ioctl(VFIO_TETHER_QUERY, q);
 }
 
 static int set_eventfd(int fd)
@@ -95,9 +81,9 @@ static void without_tether_its_ioctls_are_unknown(void **state)
 
 	(void)state;
 	if (on_tether())
-		ok(query(0, 0, &q));
+		ok(rig_query(0, 0, &q));
 	else
-		refused(ENOTTY, query(0, 0, &q));
+		refused(ENOTTY, rig_query(0, 0, &q));
 }
 
 static void query_counts_what_is_in_the_range(void **state)
@@ -108,7 +94,7 @@ static void query_counts_what_is_in_the_range(void **state)
 
 	(void)state;
 	ok(vfio_dma_map(&rig.container, ram, IOVA_RAM, RAM_LEN, VFIO_DMA_RW));
-	ok(query(IOVA_RAM, RAM_LEN + RIG_LEN, &q));
+	ok(rig_query(IOVA_RAM, RAM_LEN + RIG_LEN, &q));
 	assert_int_equal(q.mappings, 2);
 	assert_int_equal(q.mirrors, 1);
 	assert_int_equal(q.pinned, RAM_LEN);
@@ -117,18 +103,18 @@ static void query_counts_what_is_in_the_range(void **state)
 	assert_int_equal(q.gone, 0);
 
 	/* Any range: the last page of one, one byte less of the other. */
-	ok(query(IOVA - PAGE, PAGE + RIG_LEN - 1, &q));
+	ok(rig_query(IOVA - PAGE, PAGE + RIG_LEN - 1, &q));
 	assert_int_equal(q.mappings, 2);
 	assert_int_equal(q.pinned, PAGE);
 	assert_int_equal(q.live, RIG_LEN - 1);
 
-	ok(query(IOVA + RIG_LEN, PAGE, &q));
+	ok(rig_query(IOVA + RIG_LEN, PAGE, &q));
 	assert_int_equal(q.mappings, 0);
 	assert_int_equal(q.mirrors, 0);
 	assert_int_equal(q.pinned + q.live + q.revoked + q.gone, 0);
 
 	/* Everything: the initiators' own memory as well. */
-	ok(query(0, 0, &q));
+	ok(rig_query(0, 0, &q));
 	assert_true(q.mappings > 2);
 	assert_true(q.pinned > RAM_LEN);
 	assert_int_equal(q.live, RIG_LEN);
@@ -142,23 +128,23 @@ static void query_tells_revoked_from_gone(void **state)
 
 	(void)state;
 	ok(vfio_decoding(&rig.device, false));
-	ok(query(IOVA, RIG_LEN, &q));
+	ok(rig_query(IOVA, RIG_LEN, &q));
 	assert_int_equal(q.live, 0);
 	assert_int_equal(q.revoked, RIG_LEN);
 	assert_int_equal(q.gone, 0);
 	assert_int_equal(q.revocations, 1);
 
 	munmap(rig.map + RIG_HALF, RIG_HALF);
-	ok(query(IOVA, RIG_LEN, &q));
+	ok(rig_query(IOVA, RIG_LEN, &q));
 	assert_int_equal(q.revoked, RIG_HALF);
 	assert_int_equal(q.gone, RIG_HALF);
-	ok(query(IOVA + RIG_HALF - PAGE, 3 * PAGE, &q));
+	ok(rig_query(IOVA + RIG_HALF - PAGE, 3 * PAGE, &q));
 	assert_int_equal(q.revoked, PAGE);
 	assert_int_equal(q.gone, 2 * PAGE);
 
 	ok(vfio_decoding(&rig.device, true));
 	expect_return(IOVA, 0, now(), 0.05);
-	ok(query(IOVA, RIG_LEN, &q));
+	ok(rig_query(IOVA, RIG_LEN, &q));
 	assert_int_equal(q.live, RIG_HALF);
 	assert_int_equal(q.revoked, 0);
 	assert_int_equal(q.gone, RIG_HALF);
