@@ -69,15 +69,38 @@ static void map_and_unmap_everything(void)
 }
 
 /*
+ * Maps and unmaps until a reset of nvme ends: how often, and when last, in seconds
+ * from its start, the reset still went on.
+ */
+static double map_while_resetting(int *times)
+{
+	double start = now(), late = 0;
+	pthread_t thread;
+	int result;
+
+	atomic_store(&resetting, true);
+	assert_int_equal(pthread_create(&thread, NULL, reset, &result), 0);
+	for (*times = 0; atomic_load(&resetting); ++*times) {
+		map_and_unmap_everything();
+		if (atomic_load(&resetting))
+			late = now() - start;
+		usleep(1000);
+	}
+	pthread_join(thread, NULL);
+	ok(result);
+	return late;
+}
+
+/*
  * nvme's reset takes 110 ms. Restore, which begins to try in the middle of it,
- * must not sit in a page fault with the process's locks until its end.
+ * must not sit in a page fault with the process's locks until its end. It shows
+ * nothing if the machine stood still then.
  */
 static void a_reset_does_not_stall_the_process(void **state)
 {
 	const unsigned int cmb = 2;
-	double start, late = 0;
-	pthread_t thread;
-	int result, tries = 0;
+	int times, resets = 0;
+	double start, late;
 	uint8_t *map;
 
 	(void)state;
@@ -86,25 +109,18 @@ static void a_reset_does_not_stall_the_process(void **state)
 	assert_non_null(map);
 	ok(vfio_dma_map(&rig.container, map, IOVA, MIB, VFIO_DMA_RW));
 
-	start = now();
-	atomic_store(&resetting, true);
-	assert_int_equal(pthread_create(&thread, NULL, reset, &result), 0);
-	while (atomic_load(&resetting)) {
-		map_and_unmap_everything();
-		if (atomic_load(&resetting))
-			late = now() - start;
-		tries++;
-		usleep(1000);
-	}
-	pthread_join(thread, NULL);
-	ok(result);
-	/* the reset has been seen to go on after restore had begun to try */
-	assert_true(late > 0.060);
-	assert_true(tries * patience() > 10);
+	do {
+		start = now();
+		late = map_while_resetting(&times);
+	} while (late <= 0.060 && stalled(start, now()) > 0.020 && ++resets < 10);
 
 	ok(vfio_dma_unmap(&rig.container, IOVA, MIB, NULL));
 	munmap(map, MIB);
 	ok(nvme_enable(&rig.nvme));
+
+	/* the reset has been seen to go on after restore had begun to try */
+	assert_true(late > 0.060);
+	assert_true(times * patience() > 10);
 }
 
 /* The backend may be loaded before vfio-pci, and stay when that goes. */
