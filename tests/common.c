@@ -169,14 +169,6 @@ int test_main(int argc, char **argv, const struct CMUnitTest *tests,
 	return _cmocka_run_group_tests(argv[0], chosen, n, setup, teardown);
 }
 
-double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
 void sleep_ms(unsigned int ms)
 {
 	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };

@@ -106,7 +106,6 @@ void broken_at(const char *file, int line, const char *format, ...)
 			       refused_ret, -(error), strerror(error)); \
 	} while (0)
 
-double now(void);		/* seconds, monotonic */
 void sleep_ms(unsigned int ms);
 
 #endif

@@ -29,7 +29,7 @@ struct watch {
 static struct watch watches[CPUS];
 static long cpus;
 
-static double now(void)
+double now(void)
 {
 	struct timespec t;
 

@@ -7,9 +7,11 @@
 #ifndef TETHER_TESTS_STALL_H
 #define TETHER_TESTS_STALL_H
 
+double now(void);		/* seconds, CLOCK_MONOTONIC */
+
 int stall_watch(void);
 
-/* Seconds between two times of CLOCK_MONOTONIC in which some CPU stood still. */
+/* Seconds between two times of now() in which some CPU stood still. */
 double stalled(double start, double end);
 
 /* How much longer everything may take on this kernel. */

@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "stall.h"
 #include "stress.h"
 
 #define RW		(PROT_READ | PROT_WRITE)

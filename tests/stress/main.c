@@ -17,11 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proc.h"
-#include "stall.h"
 #include "stress.h"
 
 #define PROGRESS_S	5
@@ -53,14 +51,6 @@ static struct actor actors[] = {
 static pthread_t threads[ACTORS];
 static int verdict;
 static double begun;
-
-double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
 
 static void fail(int status, const char *kind, struct actor *a,
 		 const char *format, va_list args)

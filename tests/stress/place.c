@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "stall.h"
 #include "stress.h"
 
 #define LEN		(4 * MIB)
