@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "stall.h"
 #include "vfio.h"
 
 #define DEVICE		"0000:00:05.0"	/* 64 MiB in BAR 2, no reset */
@@ -27,29 +26,13 @@ static struct vfio_device device;
 static int group2;
 static uint8_t *buffer;		/* THREADS of: writable, read-only, nothing */
 
-/*
- * The memory of an episode that has ended, and with it the device, is kept for as
- * long as restore is looking at it.
- */
-static int open_patiently(void)
-{
-	unsigned int left = 10000 * patience();
-	int ret;
-
-	do {
-		ret = vfio_device_open(&device, &container, DEVICE);
-		if (ret == -EBUSY)
-			usleep(1000);
-	} while (ret == -EBUSY && --left);
-	return ret;
-}
-
 bool episode_begin(void)
 {
 	int ret = vfio_container_open(&container, VFIO_TYPE1v2_IOMMU);
 
 	if (!ret)
-		ret = open_patiently();
+		ret = vfio_device_open_patiently(&device, &container, DEVICE,
+						 NULL);
 	if (!ret)
 		ret = vfio_device_bind(GROUP2);
 	if (ret) {

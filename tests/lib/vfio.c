@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proc.h"
+#include "stall.h"
 #include "vfio.h"
 
 #define CONFIG	VFIO_PCI_CONFIG_REGION_INDEX
@@ -289,6 +290,20 @@ detach:
 close_group:
 	close(d->group);
 	d->group = -1;
+	return ret;
+}
+
+int vfio_device_open_patiently(struct vfio_device *d, struct vfio_container *c,
+			       const char *bdf, const atomic_bool *stop)
+{
+	double until = now() + 10 * patience();
+	int ret;
+
+	do {
+		ret = vfio_device_open(d, c, bdf);
+		if (ret == -EBUSY)
+			usleep(1000);
+	} while (ret == -EBUSY && now() < until && !(stop && *stop));
 	return ret;
 }
 

@@ -8,6 +8,7 @@
 #ifndef TETHER_TESTS_VFIO_H
 #define TETHER_TESTS_VFIO_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,6 +66,13 @@ bool vfio_device_present(const char *bdf);
 /* Bind, open the group, attach it to the container, open the device. */
 int vfio_device_open(struct vfio_device *d, struct vfio_container *c,
 		     const char *bdf);
+/*
+ * The same, but a process that was killed may still be on its way out, or gone
+ * with its memory still looked at by restore: waits up to ten seconds, more where
+ * the kernel is slow, while the device is busy. Not after *stop, if there is one.
+ */
+int vfio_device_open_patiently(struct vfio_device *d, struct vfio_container *c,
+			       const char *bdf, const atomic_bool *stop);
 /* Close the device, take its group out of the container. mmaps stay. */
 void vfio_device_close(struct vfio_device *d);
 

@@ -113,7 +113,8 @@ static int victim_open(struct victim *v, const char *seed)
 	ret = vfio_container_open(&v->container, VFIO_TYPE1v2_IOMMU);
 	if (ret)
 		return ret;
-	ret = open_patiently(&v->device, &v->container, ROOT_TARGET);
+	ret = vfio_device_open_patiently(&v->device, &v->container, ROOT_TARGET,
+					 &stress.stop);
 	if (ret)
 		return ret;
 	v->device_map = vfio_region_mmap(&v->device, TARGET_BAR, 0, VICTIM_LEN,

@@ -186,20 +186,6 @@ static struct vfio_container shared_container(void)
 	return c;
 }
 
-int open_patiently(struct vfio_device *d, struct vfio_container *c,
-		   const char *bdf)
-{
-	double until = now() + 10 * patience();
-	int ret;
-
-	do {
-		ret = vfio_device_open(d, c, bdf);
-		if (ret == -EBUSY)
-			usleep(1000);
-	} while (ret == -EBUSY && now() < until && !stress.stop);
-	return ret;
-}
-
 void rebinder_step(struct actor *a)
 {
 	uint64_t at = random_below(&a->random, LEN2 / PAGE) * PAGE;
@@ -209,7 +195,7 @@ void rebinder_step(struct actor *a)
 	int ret;
 
 	doing(a, "opening the device");
-	ret = open_patiently(&d, &c, TARGET2);
+	ret = vfio_device_open_patiently(&d, &c, TARGET2, &stress.stop);
 	if (!must(a, ret, stress.stop ? ret : 0, "opening TARGET2") || ret)
 		return;
 	map = vfio_region_mmap(&d, TARGET_BAR, 0, LEN2, RW, NULL);

@@ -74,9 +74,6 @@ void broken(struct actor *a, const char *format, ...)
 bool doing(struct actor *a, const char *what);
 /* ret is 0 or -errno; allowed is one -errno that is fine too, or 0. */
 bool must(struct actor *a, int ret, int allowed, const char *what);
-/* devices.c: as vfio_device_open(); one that was killed may still be on its way out. */
-int open_patiently(struct vfio_device *d, struct vfio_container *c,
-		   const char *bdf);
 
 /* bus.c: the writers. */
 bool bus_open(void);
