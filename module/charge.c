@@ -4,19 +4,56 @@
  * page that is pinned, however often. Reserved pages are charged to nobody,
  * as ever.
  *
- * container->lock guards mapping->charged, mmap_lock the sum of an mm.
+ * A charge is taken back from a process that may be another than the caller, whose
+ * mmap_lock may be held for long. A caller that is being killed, a kernel thread
+ * (the last reference to a container may be dropped by one that works for all the
+ * machine) and a process that is exiting do not wait for it: the charge becomes a
+ * debt, which a work pays as soon as it finds the lock free.
+ *
+ * container->lock guards mapping->charged, mmap_lock the sum of an mm, debts_lock
+ * the debts.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/capability.h>
+#include <linux/jiffies.h>
+#include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "charge.h"
 #include "mapping.h"
+#include "owner.h"
+
+/* How long to wait for an mmap_lock that is taken. */
+#define DEBT_RETRY	(HZ / 50)
+
+/**
+ * struct debt - A charge that is still to be taken back
+ * @node: in debts, the latest first
+ * @mm: whose charge, held by mmgrab()
+ * @task: of whom, held
+ * @npages: how many pages
+ */
+struct debt {
+	struct list_head node;
+	struct mm_struct *mm;
+	struct task_struct *task;
+	unsigned long npages;
+};
+
+static void debts_pay(struct work_struct *work);
+
+static LIST_HEAD(debts);
+static DEFINE_MUTEX(debts_lock);
+static DECLARE_DELAYED_WORK(debts_work, debts_pay);
 
 static int charge_mm(struct mm_struct *mm, struct task_struct *task,
 		     bool lock_cap, unsigned long npages)
@@ -36,15 +73,120 @@ static int charge_mm(struct mm_struct *mm, struct task_struct *task,
 	return ret;
 }
 
-/* The struct outlives its memory, and nobody asks a dead one for its sum. */
+/*
+ * Nothing but the sum is changed under it, no VMA: so mmap_lock is taken as the
+ * semaphore it is, which can be tried on every kernel.
+ */
+static bool sum_trylock(struct mm_struct *mm)
+{
+	return down_write_trylock(&mm->mmap_lock);
+}
+
+static void sum_unlock(struct mm_struct *mm)
+{
+	up_write(&mm->mmap_lock);
+}
+
+/* mmap_lock held to write */
+static void take_back(struct mm_struct *mm, struct task_struct *task,
+		      unsigned long npages)
+{
+	__account_locked_vm(mm, npages, false, task, true);
+}
+
+static struct debt *debt_alloc(struct mm_struct *mm, struct task_struct *task)
+{
+	struct debt *d = kmalloc(sizeof(*d), GFP_KERNEL);
+
+	if (!d)
+		return NULL;
+	mmgrab(mm);
+	d->mm = mm;
+	d->task = get_task_struct(task);
+	d->npages = 0;
+	return d;
+}
+
+static void debt_free(struct debt *d)
+{
+	put_task_struct(d->task);
+	mmdrop(d->mm);
+	kfree(d);
+}
+
+/* Many mappings that go together owe to one mm: its last debt grows. */
+static bool owe(struct mm_struct *mm, struct task_struct *task,
+		unsigned long npages)
+{
+	struct debt *last, *fresh = debt_alloc(mm, task);
+
+	if (!fresh)
+		return false;
+	mutex_lock(&debts_lock);
+	last = list_first_entry_or_null(&debts, struct debt, node);
+	if (!last || last->mm != mm) {
+		list_add(&fresh->node, &debts);
+		swap(last, fresh);
+	}
+	last->npages += npages;
+	mutex_unlock(&debts_lock);
+	if (fresh)
+		debt_free(fresh);
+	schedule_delayed_work(&debts_work, 0);
+	return true;
+}
+
+/* Nobody asks for the sum of an mm that has no users. */
+static bool debt_pay(struct debt *d)
+{
+	if (!owner_is_ending(d->mm)) {
+		if (!sum_trylock(d->mm))
+			return false;
+		take_back(d->mm, d->task, d->npages);
+		sum_unlock(d->mm);
+	}
+	list_del(&d->node);
+	debt_free(d);
+	return true;
+}
+
+static void debts_pay(struct work_struct *work)
+{
+	struct debt *d, *tmp;
+	bool left = false;
+
+	mutex_lock(&debts_lock);
+	list_for_each_entry_safe(d, tmp, &debts, node)
+		if (!debt_pay(d))
+			left = true;
+	mutex_unlock(&debts_lock);
+	if (left)
+		schedule_delayed_work(&debts_work, DEBT_RETRY);
+}
+
+/* May the caller wait for as long as a user likes? Not beyond a fatal signal. */
+static bool lock_to_take_back(struct mm_struct *mm)
+{
+	if (sum_trylock(mm))
+		return true;
+	if (current->flags & (PF_KTHREAD | PF_EXITING))
+		return false;
+	return !down_write_killable(&mm->mmap_lock);
+}
+
 static void uncharge_mm(struct mm_struct *mm, struct task_struct *task,
 			unsigned long npages)
 {
-	if (!npages)
+	if (!npages || owner_is_ending(mm))
 		return;
-	mmap_write_lock(mm);
-	__account_locked_vm(mm, npages, false, task, true);
-	mmap_write_unlock(mm);
+	if (!lock_to_take_back(mm)) {
+		if (owe(mm, task, npages))
+			return;
+		/* for want of memory to note it: nothing is lost */
+		down_write(&mm->mmap_lock);
+	}
+	take_back(mm, task, npages);
+	sum_unlock(mm);
 }
 
 /**
@@ -106,4 +248,23 @@ int charge_current_instead(struct mapping *m)
 	m->task = task;
 	m->lock_cap = lock_cap;
 	return 0;
+}
+
+/**
+ * charge_exit() - On module unload: all debts are paid
+ *
+ * No container is left, so none is made any more.
+ */
+void charge_exit(void)
+{
+	struct debt *d, *tmp;
+
+	cancel_delayed_work_sync(&debts_work);
+	list_for_each_entry_safe(d, tmp, &debts, node) {
+		down_write(&d->mm->mmap_lock);
+		take_back(d->mm, d->task, d->npages);
+		sum_unlock(d->mm);
+		list_del(&d->node);
+		debt_free(d);
+	}
 }

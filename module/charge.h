@@ -8,5 +8,6 @@ struct mapping;
 int charge(struct mapping *m, unsigned long npages);
 void uncharge(struct mapping *m, unsigned long npages);
 int charge_current_instead(struct mapping *m);
+void charge_exit(void);
 
 #endif

@@ -15,6 +15,7 @@
 #include "events.h"
 #include "mapping.h"
 #include "mirror.h"
+#include "owner.h"
 #include "params.h"
 #include "span.h"
 
@@ -37,6 +38,9 @@ struct container *container_open(unsigned long type)
 	c = kzalloc(sizeof(*c), GFP_KERNEL_ACCOUNT);
 	if (!c)
 		return ERR_PTR(-ENOMEM);
+	c->put = owner_put_alloc();
+	if (!c->put)
+		goto err_free;
 
 	c->id = atomic_inc_return(&last_id);
 	mutex_init(&c->lock);
@@ -55,6 +59,10 @@ struct container *container_open(unsigned long type)
 	mirror_restore_init(c);
 	debug_add(c);
 	return c;
+
+err_free:
+	kfree(c);
+	return ERR_PTR(-ENOMEM);
 }
 
 /**
@@ -75,6 +83,7 @@ void container_release(struct container *c)
 	mutex_unlock(&c->lock);
 
 	cancel_delayed_work_sync(&c->restore);
+	owner_put_free(c->put);
 	events_set_eventfd(c, -1);
 	spans_free(&c->usable);
 	kfree(c);

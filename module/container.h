@@ -30,6 +30,8 @@
 
 struct dentry;
 struct eventfd_ctx;
+struct mm_struct;
+struct owner_put;
 
 /**
  * struct container - An open container with this backend
@@ -51,8 +53,8 @@ struct eventfd_ctx;
  * @nr_stale: mappings whose user address is being updated
  * @dirty_log: every mapping has a dirty bitmap
  * @v2: opened as VFIO_TYPE1v2_IOMMU, whose unmap may not cut a mapping
- * @revoked: mirrors waiting to be restored, by the time of their next try;
- *	     under @mirror_lock
+ * @put: for the last put of an mm that this container used
+ * @revoked: mirrors waiting to be restored, by the time of their next try; under @mirror_lock
  * @nr_revoked: how many they are; under @mirror_lock
  * @restore: brings revoked mirrors back
  * @restore_rests_until: it does not run before; under @mirror_lock
@@ -78,6 +80,7 @@ struct container {
 	unsigned int nr_stale;
 	bool dirty_log;
 	bool v2;
+	struct owner_put *put;
 	struct timerqueue_head revoked;
 	unsigned int nr_revoked;
 	struct delayed_work restore;

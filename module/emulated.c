@@ -17,7 +17,6 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
-#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
@@ -30,6 +29,7 @@
 #include "domain.h"
 #include "emulated.h"
 #include "mapping.h"
+#include "owner.h"
 
 /**
  * struct pin - A page that emulated devices use
@@ -174,25 +174,36 @@ static int why_not_pinned(struct mm_struct *mm, unsigned long vaddr, int ret)
 	return vma && vma->vm_flags & VM_PFNMAP ? -EINVAL : ret;
 }
 
-static int pin_one(struct mapping *m, unsigned long vaddr, struct page **page)
+/* One page of the mm, whose users are held. */
+static int pin_used(struct mapping *m, unsigned long vaddr, struct page **page)
 {
 	unsigned int flags = FOLL_LONGTERM;
 	long ret;
 
-	if (!mmget_not_zero(m->mm))
-		return -ENODEV;
 	if (m->prot & IOMMU_WRITE)
 		flags |= FOLL_WRITE;
 
-	mmap_read_lock(m->mm);
+	if (mmap_read_lock_killable(m->mm))
+		return -EINTR;
 	ret = pin_user_pages_remote(m->mm, vaddr, 1, flags, page, NULL);
 	if (ret == 1)
 		compat_drop_zero_page_pin(*page);
 	else
 		ret = why_not_pinned(m->mm, vaddr, ret ?: -EFAULT);
 	mmap_read_unlock(m->mm);
-	mmput(m->mm);
 	return ret == 1 ? 0 : ret;
+}
+
+static int pin_one(struct container *c, struct mapping *m, unsigned long vaddr,
+		   struct page **page)
+{
+	int ret = owner_use(c, m->mm);
+
+	if (ret)
+		return ret;
+	ret = pin_used(m, vaddr, page);
+	owner_let_go(c, m->mm);
+	return ret;
 }
 
 static void unpin_one(struct mapping *m, struct page *page)
@@ -211,7 +222,7 @@ static int add_pin(struct container *c, struct mapping *m, u64 iova,
 	if (!pin)
 		return -ENOMEM;
 
-	ret = pin_one(m, m->vaddr + (iova - m->node.start), &pin->page);
+	ret = pin_one(c, m, m->vaddr + (iova - m->node.start), &pin->page);
 	if (ret)
 		goto err_free;
 	if (pin_pays(c, pin->page)) {
@@ -373,17 +384,12 @@ unsigned long emulated_charged(struct mapping *m, u64 offset, u64 size)
 
 /* --- Reading and writing ------------------------------------------------ */
 
-static int rw_one(struct container *c, struct mapping *m, u64 offset,
-		  void *buf, size_t count, bool write)
+static int rw_used(struct container *c, struct mapping *m, u64 offset,
+		   void *buf, size_t count, bool write)
 {
 	void __user *user = (void __user *)(m->vaddr + offset);
 	bool kthread = !current->mm;
 	int ret = -EFAULT;
-
-	if ((write && !(m->prot & IOMMU_WRITE)) || !(m->prot & IOMMU_READ))
-		return -EPERM;
-	if (!mmget_not_zero(m->mm))
-		return -EPERM;
 
 	if (kthread)
 		kthread_use_mm(m->mm);
@@ -396,7 +402,21 @@ static int rw_one(struct container *c, struct mapping *m, u64 offset,
 	}
 	if (kthread)
 		kthread_unuse_mm(m->mm);
-	mmput(m->mm);
+	return ret;
+}
+
+static int rw_one(struct container *c, struct mapping *m, u64 offset,
+		  void *buf, size_t count, bool write)
+{
+	int ret;
+
+	if ((write && !(m->prot & IOMMU_WRITE)) || !(m->prot & IOMMU_READ))
+		return -EPERM;
+	ret = owner_use(c, m->mm);
+	if (ret)
+		return ret == -ENODEV ? -EPERM : ret;
+	ret = rw_used(c, m, offset, buf, count, write);
+	owner_let_go(c, m->mm);
 	return ret;
 }
 
@@ -411,7 +431,8 @@ static int rw_one(struct container *c, struct mapping *m, u64 offset,
  * The caller is a kernel thread or in the process that mapped it.
  *
  * Return: 0; -EINVAL where nothing is mapped, -EPERM where the mapping does
- * not permit it, -EBUSY while user addresses are being updated, -EFAULT.
+ * not permit it or its process is gone, -EBUSY while user addresses are being updated
+ * or as owner_use() has it, -EFAULT.
  */
 int emulated_rw(struct container *c, u64 iova, void *buf, size_t count,
 		bool write)

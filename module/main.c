@@ -12,6 +12,7 @@
 #include <linux/security.h>
 
 #include "backing.h"
+#include "charge.h"
 #include "compat/compat.h"
 #include "container.h"
 #include "debugfs.h"
@@ -20,6 +21,7 @@
 #include "faultin.h"
 #include "ioctl.h"
 #include "mirror.h"
+#include "owner.h"
 #include "params.h"
 
 bool allow_unsafe_interrupts;
@@ -196,9 +198,12 @@ static int __init type1_init(void)
 	ret = faultin_init();
 	if (ret)
 		goto err_backing;
-	ret = mirror_init();
+	ret = owner_init();
 	if (ret)
 		goto err_faultin;
+	ret = mirror_init();
+	if (ret)
+		goto err_owner;
 	debug_init();
 	ret = vfio_register_iommu_driver(&type1_ops);
 	if (ret)
@@ -208,6 +213,8 @@ static int __init type1_init(void)
 err_debug:
 	debug_exit();
 	mirror_exit();
+err_owner:
+	owner_exit();
 err_faultin:
 	faultin_exit();
 err_backing:
@@ -220,6 +227,8 @@ static void __exit type1_exit(void)
 	vfio_unregister_iommu_driver(&type1_ops);
 	debug_exit();
 	mirror_exit();
+	charge_exit();
+	owner_exit();
 	faultin_exit();
 	backing_exit();
 }

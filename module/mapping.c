@@ -31,6 +31,7 @@
 #include "extent.h"
 #include "mapping.h"
 #include "mirror.h"
+#include "owner.h"
 #include "pinned.h"
 #include "span.h"
 #include "trace.h"
@@ -586,12 +587,24 @@ void mapping_depopulate_all(struct container *c)
 		depopulate(c, m);
 }
 
+static int populate_used(struct container *c, struct mapping *m)
+{
+	int ret = owner_use(c, m->mm);
+
+	if (ret)
+		return ret == -ENODEV ? -EFAULT : ret;
+	ret = populate(c, m);
+	owner_let_go(c, m->mm);
+	return ret;
+}
+
 /**
  * mapping_populate_all() - The first domain has come: map everything
  * @c: the container
  *
  * Return: 0, or an errno as mapping_map() has it, also if the process that
- * made a mapping is gone (-EFAULT), and nothing is mapped.
+ * made a mapping is gone (-EFAULT) or as owner_use() has it, and nothing is
+ * mapped.
  */
 int mapping_populate_all(struct container *c)
 {
@@ -599,11 +612,7 @@ int mapping_populate_all(struct container *c)
 	int ret;
 
 	for_each_mapping(m, c) {
-		ret = -EFAULT;
-		if (mmget_not_zero(m->mm)) {
-			ret = populate(c, m);
-			mmput(m->mm);
-		}
+		ret = populate_used(c, m);
 		if (ret) {
 			mapping_depopulate_all(c);
 			return ret;
