@@ -22,6 +22,7 @@
 #include "backing.h"
 #include "compat/compat.h"
 #include "extent.h"
+#include "owner.h"
 #include "params.h"
 
 /* One entry of the process's page tables, without its lock. */
@@ -192,10 +193,11 @@ static int read_entry(struct vm_area_struct *vma, unsigned long addr,
 /*
  * Read an entry, faulting it in if need be: twice where the first fault makes
  * one that does not permit the write. -EAGAIN: mmap_lock was dropped and taken
- * again, so @vma may be gone.
+ * again, so @vma may be gone; not with @keep_lock, for which a fault handler has
+ * to do without.
  */
 static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
-		       bool write, struct entry *e)
+		       bool write, bool keep_lock, struct entry *e)
 {
 	unsigned int flags = FAULT_FLAG_REMOTE | (write ? FAULT_FLAG_WRITE : 0);
 	unsigned int tries = 2;
@@ -205,7 +207,8 @@ static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 	while (read_entry(vma, addr, write, e)) {
 		if (!tries--)
 			return -EFAULT;
-		ret = fixup_user_fault(vma->vm_mm, addr, flags, &unlocked);
+		ret = fixup_user_fault(vma->vm_mm, addr, flags,
+				       keep_lock ? NULL : &unlocked);
 		if (ret)
 			return ret;
 		if (unlocked)
@@ -215,17 +218,30 @@ static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * Would a fault get anywhere? If the memory is off, vfio-pci's shadow of the
- * command register says so without the locks that a hot reset only tries to
- * take. And memory_lock is held while a device is reset, for up to seconds; a
- * fault would wait for that, with mmap_lock held.
+ * Would vfio-pci's fault handler find the device awake and its memory on? Its shadow
+ * of the command register and the power states say so, without a lock.
+ */
+static bool memory_is_on(struct vfio_pci_core_device *vdev)
+{
+	const __le16 *command = (__le16 *)(vdev->vconfig + PCI_COMMAND);
+	struct pci_dev *pdev = vdev->pdev;
+
+	if (READ_ONCE(vdev->pm_runtime_engaged) ||
+	    READ_ONCE(pdev->current_state) >= PCI_D3hot)
+		return false;
+	return pdev->no_command_memory ||
+	       le16_to_cpup(command) & PCI_COMMAND_MEMORY;
+}
+
+/*
+ * Would a fault get anywhere? If the memory is off, memory_is_on() says so without
+ * the locks that a hot reset only tries to take. And memory_lock is held while a
+ * device is reset, for up to seconds; a fault would wait for that, with mmap_lock
+ * held.
  */
 static bool worth_a_fault(struct vfio_pci_core_device *vdev)
 {
-	const __le16 *command = (__le16 *)(vdev->vconfig + PCI_COMMAND);
-
-	if (!vdev->pdev->no_command_memory &&
-	    !(le16_to_cpup(command) & PCI_COMMAND_MEMORY))
+	if (!memory_is_on(vdev))
 		return false;
 	if (!down_read_trylock(&vdev->memory_lock))
 		return false;
@@ -311,7 +327,8 @@ static bool maps_one_bar(const struct vm_area_struct *vma, unsigned long addr,
  * on kernels that fault a BAR in page by page.
  */
 static int resolve_linear(struct vm_area_struct *vma, unsigned long addr,
-			  unsigned long last, bool write, unsigned long pfn)
+			  unsigned long last, bool write, bool keep_lock,
+			  unsigned long pfn)
 {
 	unsigned long a = addr;
 	struct entry e;
@@ -319,7 +336,7 @@ static int resolve_linear(struct vm_area_struct *vma, unsigned long addr,
 
 	while ((a | ~PUD_MASK) < last) {
 		a = (a | ~PUD_MASK) + 1;
-		ret = fault_entry(vma, a, write, &e);
+		ret = fault_entry(vma, a, write, keep_lock, &e);
 		if (ret)
 			return ret;
 		if (e.pfn != pfn + ((a - addr) >> PAGE_SHIFT))
@@ -333,19 +350,20 @@ static int resolve_linear(struct vm_area_struct *vma, unsigned long addr,
  * linear, else one entry. *@addr moves on.
  */
 static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
-			unsigned long last, bool write,
+			unsigned long last, bool write, bool keep_lock,
 			struct extent *e, struct extents *ex)
 {
 	struct entry first;
 	int ret;
 
-	ret = fault_entry(vma, *addr, write, &first);
+	ret = fault_entry(vma, *addr, write, keep_lock, &first);
 	if (ret)
 		return ret;
 
 	e->phys = PFN_PHYS(first.pfn);
 	if (maps_one_bar(vma, *addr, last, e->phys)) {
-		ret = resolve_linear(vma, *addr, last, write, first.pfn);
+		ret = resolve_linear(vma, *addr, last, write, keep_lock,
+				     first.pfn);
 		if (!ret)
 			first.last = last;
 		else if (ret != -EXDEV)
@@ -390,8 +408,50 @@ static bool still_is(const struct vm_area_struct *vma, int prot,
 }
 
 /**
+ * backing_memory_is_on() - Is it worth to try a mirror again?
+ * @mm: the address space, which the caller may look at as owner_look_begin() has it
+ * @addr: a user address of the mirror
+ * @prot: IOMMU_* permissions wanted
+ * @b: what backing_find() had found there
+ *
+ * Never waits, and faults nothing in.
+ *
+ * Return: 1 if a fault is likely to succeed; 0 if the device's memory is off or
+ * being reset; -EINPROGRESS if mmap_lock is taken; -EFAULT if only a fault can
+ * tell, or nothing of @b is there any more.
+ */
+int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
+			 const struct backing *b)
+{
+	struct vfio_pci_core_device *vdev;
+	struct vm_area_struct *vma;
+	int ret = -EFAULT;
+
+	if (!owner_look_begin(mm))
+		return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
+	vma = vma_lookup(mm, addr);
+	if (still_is(vma, prot, b)) {
+		vdev = vma_vfio_pci(vma);
+		if (vdev)
+			ret = worth_a_fault(vdev);
+	}
+	owner_look_end(mm);
+	return ret;
+}
+
+/* For restore, only a look; for a caller that holds the users, with patience. */
+static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
+{
+	if (!b->no_wait)
+		return mmap_read_lock_killable(mm);
+	if (owner_look_begin(mm))
+		return 0;
+	return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
+}
+
+/**
  * backing_resolve() - Find the physical addresses of device memory
- * @mm: the address space; a kernel thread must hold a reference on its users
+ * @mm: the address space, whose users the caller holds, or which it only looks at
  * @first: first user address
  * @last: last user address
  * @prot: IOMMU_* permissions wanted
@@ -404,8 +464,8 @@ static bool still_is(const struct vm_area_struct *vma, int prot,
  * be used only if no invalidation came since before the call.
  *
  * Return: 0; -EFAULT if some of it is not there, or no longer what @b says,
- * or its device's memory is off; -EBUSY instead of waiting for a device;
- * -ENOMEM; -EINTR.
+ * or its device's memory is off; -EBUSY instead of waiting for a device,
+ * -EINPROGRESS instead of waiting for mmap_lock; -ENOMEM; -EINTR.
  */
 int backing_resolve(struct mm_struct *mm, unsigned long first,
 		    unsigned long last, int prot, struct backing *b,
@@ -415,10 +475,10 @@ int backing_resolve(struct mm_struct *mm, unsigned long first,
 	bool write = prot & IOMMU_WRITE;
 	unsigned long addr = first;
 	struct vm_area_struct *vma;
-	int ret = 0;
+	int ret = lock_to_resolve(mm, b);
 
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
+	if (ret)
+		return ret;
 
 	/* addr wraps to below first if last is the last address there is */
 	while (addr <= last && addr >= first) {
@@ -431,7 +491,7 @@ int backing_resolve(struct mm_struct *mm, unsigned long first,
 		if (!ret)
 			ret = resolve_some(vma, &addr,
 					   min(last, vma->vm_end - 1),
-					   write, &e, ex);
+					   write, b->no_wait, &e, ex);
 		if (!ret && ex->nr == 1)
 			set_region(b, vma, ex->v[0].phys);
 		if (ret == -EAGAIN)

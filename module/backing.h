@@ -18,7 +18,8 @@ struct mm_struct;
  * @file: the file behind those VMAs, for comparison only: no reference is
  *	  held, and the VMAs hold one as long as they are there
  * @vfio: it belongs to a VFIO device
- * @no_wait: fail where a fault would fail or have to wait
+ * @no_wait: only look at the mm, as owner.c has it, and fail where a fault would
+ *	     fail or have to wait
  * @name: the device, or the file if it is not VFIO's; for people
  * @region: the device's region that the stretch begins in, or negative: not
  *	    resolved yet, or a device that has no BARs; for people
@@ -38,6 +39,8 @@ int backing_init(void);
 void backing_exit(void);
 int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 		 int prot, struct backing *b);
+int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
+			 const struct backing *b);
 int backing_resolve(struct mm_struct *mm, unsigned long first,
 		    unsigned long last, int prot, struct backing *b,
 		    dma_addr_t iova, struct extents *ex);

@@ -41,6 +41,8 @@ struct container *container_open(unsigned long type)
 	c->put = owner_put_alloc();
 	if (!c->put)
 		goto err_free;
+	if (mirror_restore_init(c))
+		goto err_put;
 
 	c->id = atomic_inc_return(&last_id);
 	mutex_init(&c->lock);
@@ -56,10 +58,11 @@ struct container *container_open(unsigned long type)
 	c->mirrors_avail = c->avail;
 	c->pgsizes = PAGE_MASK;
 	c->v2 = type == VFIO_TYPE1v2_IOMMU;
-	mirror_restore_init(c);
 	debug_add(c);
 	return c;
 
+err_put:
+	owner_put_free(c->put);
 err_free:
 	kfree(c);
 	return ERR_PTR(-ENOMEM);
@@ -70,7 +73,7 @@ err_free:
  * @c: the container, which nobody else can reach any more
  *
  * The vfio core has detached the groups, unless attaching one of the first
- * failed. The restore work is cancelled only once no mirror is left whose
+ * failed. Restore and the watch are cancelled only once no mirror is left whose
  * notifier could queue it again.
  */
 void container_release(struct container *c)
@@ -82,7 +85,7 @@ void container_release(struct container *c)
 	domain_detach_all(c);
 	mutex_unlock(&c->lock);
 
-	cancel_delayed_work_sync(&c->restore);
+	mirror_restore_exit(c);
 	owner_put_free(c->put);
 	events_set_eventfd(c, -1);
 	spans_free(&c->usable);

@@ -54,10 +54,22 @@ struct owner_put;
  * @dirty_log: every mapping has a dirty bitmap
  * @v2: opened as VFIO_TYPE1v2_IOMMU, whose unmap may not cut a mapping
  * @put: for the last put of an mm that this container used
- * @revoked: mirrors waiting to be restored, by the time of their next try; under @mirror_lock
- * @nr_revoked: how many they are; under @mirror_lock
+ * @sources: struct source, whose memory its mirrors are; changed under @lock and
+ *	     @mirror_lock, read under either
+ * @off: those of them with mirrors that wait until the memory is on; under
+ *	 @mirror_lock
+ * @on: those whose memory was seen to be on, with mirrors to be tried at once;
+ *	under @mirror_lock
+ * @next_look: when to look at @off again; under @mirror_lock
+ * @revoked: mirrors waiting to be restored by a clock of their own, by the time
+ *	     of their next try; under @mirror_lock
+ * @nr_revoked: how many wait, in whatever way; under @mirror_lock
+ * @restore_wq: its own: whatever restore waits for, no other container's waits
  * @restore: brings revoked mirrors back
  * @restore_rests_until: it does not run before; under @mirror_lock
+ * @looking_at: the mm that restore looks at, or NULL; under @mirror_lock
+ * @watch: looks for processes that are ending, on kernels where vfio-pci does not
+ *	   tell them that their memory goes
  * @eventfd: told of revocations and restores, or NULL; under @mirror_lock
  * @debugfs: its directory there
  * @regrouping: a group is joining or leaving a domain that revocation uses,
@@ -81,10 +93,17 @@ struct container {
 	bool dirty_log;
 	bool v2;
 	struct owner_put *put;
+	struct list_head sources;
+	struct list_head off;
+	struct list_head on;
+	ktime_t next_look;
 	struct timerqueue_head revoked;
 	unsigned int nr_revoked;
+	struct workqueue_struct *restore_wq;
 	struct delayed_work restore;
 	ktime_t restore_rests_until;
+	struct mm_struct *looking_at;
+	struct delayed_work watch;
 	struct eventfd_ctx *eventfd;
 	struct dentry *debugfs;
 	bool regrouping;

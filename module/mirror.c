@@ -48,15 +48,27 @@
  * may be anything, so those addresses leave the mirror's pieces for good.
  * Addresses in a piece are still of the VMA that was mapped, though perhaps
  * split from it. With any other event the VMA stays, and the memory may come
- * back without anybody saying so: restore tries, each mirror by its own clock,
- * often at first and then more rarely. It is one work for all mirrors of a
- * container, and takes container->lock for one mirror at a time; thus none can
- * be freed under it. It waits until a burst of zaps is over (a VMM resets a
- * device in several steps, and vfio-pci gives up on a hot reset when somebody
- * faults its memory in), and it never waits for a reset under way.
+ * back without anybody saying so. So restore tries: first when a burst of zaps is
+ * over (a VMM resets a device in several steps, and vfio-pci gives up on a hot
+ * reset when somebody faults its memory in). A mirror whose device turns out to be
+ * off joins the others of its source, and restore looks at each such source every
+ * 10 ms, by a byte of one device, however many mirrors wait; once that says on,
+ * they are tried at once. A mirror for which such a look cannot tell is tried by a
+ * clock of its own, often at first and then more rarely.
  *
- * Locks: container->mirror_lock guards all of struct mirror that changes,
- * container->revoked, and the domain list as seen from here; container.h
+ * Restore is one work for all mirrors of a container, on a workqueue of the
+ * container's own. It takes container->lock for one mirror at a time, so none can be
+ * freed under it, and mmap_lock, both only if they are free; it holds no reference
+ * to the mm (owner.c), and it never waits for a reset under way. What a user can
+ * make it wait for is thus only an invalidation, and then only his own restore.
+ *
+ * Up to 6.9 vfio-pci does not zap the VMAs of an mm without users, which exists for
+ * as long as exit_aio() waits: nobody is told that such memory goes. But an mm
+ * without users never gets its memory back, so on those kernels the watch looks
+ * every 10 ms for sources whose mm has none, and gives up their mirrors.
+ *
+ * Locks: container->mirror_lock guards all of struct mirror and struct source that
+ * changes, container->revoked, and the domain list as seen from here; container.h
  * says what may not be done under it. Removing the subscription waits for
  * callbacks, so that is done without it, and only after the mirror is GONE:
  * in the other order entries could outlive the last one to be told.
@@ -69,7 +81,6 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/timerqueue.h>
@@ -83,6 +94,7 @@
 #include "extent.h"
 #include "mapping.h"
 #include "mirror.h"
+#include "owner.h"
 #include "span.h"
 #include "trace.h"
 
@@ -107,12 +119,42 @@
 #define QUIET_NS	(10 * NSEC_PER_MSEC)
 #define SOON_NS		(1 * NSEC_PER_MSEC)
 
+/* Between two looks at a device whose memory is off. */
+#define LOOK_NS		(10 * NSEC_PER_MSEC)
+
+/* Between two looks for processes that are ending. */
+#define WATCH_MS	10
+
 /* How much time a run of restore may waste, and how often that it rests then. */
 #define WASTE_NS	(2 * NSEC_PER_MSEC)
 #define RESTS		3
 
 /* Partial unmaps after which the rest of a mirror is given up too. */
 #define CUTS_MAX	1024
+
+/**
+ * struct source - The memory of one open device, in one mm
+ * @node: in container->sources
+ * @state: in container->off or container->on while some mirrors wait, else in none
+ * @mm: the mm; its mirrors' subscriptions hold the struct
+ * @file: the device's, for comparison only, as in struct backing
+ * @nr: mirrors of it, under container->lock
+ * @live: those that are LIVE
+ * @waiting: those that wait until the memory is on
+ * @next_look: when to look at it again, while in container->off
+ *
+ * mirror_lock guards it unless said.
+ */
+struct source {
+	struct list_head node;
+	struct list_head state;
+	struct mm_struct *mm;
+	const struct file *file;
+	unsigned int nr;
+	struct list_head live;
+	struct list_head waiting;
+	ktime_t next_look;
+};
 
 /**
  * struct mirror - A segment of device memory
@@ -129,7 +171,10 @@
  * @revoked_at: when it was last revoked
  * @away_since: when it stopped to be LIVE, 0 while it is and before it was
  * @revocations: how often it did
- * @retry: in container->revoked while it waits for restore
+ * @source: whose memory it is
+ * @at: in source->live while it is LIVE, in source->waiting while it waits until the
+ *	memory is on, else in none
+ * @retry: in container->revoked while it waits for restore by its own clock
  */
 struct mirror {
 	struct segment seg;
@@ -144,10 +189,13 @@ struct mirror {
 	ktime_t revoked_at;
 	ktime_t away_since;
 	unsigned int revocations;
+	struct source *source;
+	struct list_head at;
 	struct timerqueue_node retry;
 };
 
-static struct workqueue_struct *restore_wq;
+/* Of the watches, which never wait for a user. */
+static struct workqueue_struct *watch_wq;
 
 static struct mirror *to_mirror(struct segment *s)
 {
@@ -176,6 +224,7 @@ static bool revoke_unflushed(struct mirror *m)
 		return false;
 	domains_unmap_unflushed(m->container, &m->extents, SEGMENT_MIRROR);
 	extents_free(&m->extents);
+	list_del_init(&m->at);
 	return true;
 }
 
@@ -186,16 +235,28 @@ static void revoke(struct mirror *m)
 	domains_flush(m->container, SEGMENT_MIRROR);
 }
 
-static bool awaits(const struct mirror *m)
+static bool awaits_time(const struct mirror *m)
 {
 	return !RB_EMPTY_NODE(&m->retry.node);
 }
 
+static bool awaits_memory(const struct mirror *m)
+{
+	return !m->extents.nr && !list_empty(&m->at);
+}
+
 static void await_no_more(struct mirror *m)
 {
-	if (awaits(m)) {
-		timerqueue_del(&m->container->revoked, &m->retry);
-		m->container->nr_revoked--;
+	struct container *c = m->container;
+
+	if (awaits_time(m)) {
+		timerqueue_del(&c->revoked, &m->retry);
+		c->nr_revoked--;
+	} else if (awaits_memory(m)) {
+		list_del_init(&m->at);
+		if (list_empty(&m->source->waiting))
+			list_del_init(&m->source->state);
+		c->nr_revoked--;
 	}
 }
 
@@ -223,18 +284,43 @@ static void await_until(struct mirror *m, ktime_t when)
 	m->container->nr_revoked++;
 }
 
-/* Run the work when the first mirror wants to be tried, and it has rested. */
-static void schedule_restore(struct container *c)
+/* The memory has been seen to be off: one look will tell for all of its source. */
+static void await_memory(struct mirror *m)
+{
+	struct source *s = m->source;
+
+	await_no_more(m);
+	if (list_empty(&s->state) || list_empty(&s->waiting))
+		s->next_look = ktime_add_ns(ktime_get(), LOOK_NS);
+	list_add_tail(&m->at, &s->waiting);
+	list_move_tail(&s->state, &m->container->off);
+	m->container->nr_revoked++;
+}
+
+/* When restore has something to do, or KTIME_MAX. Devices are looked at in turn. */
+static ktime_t restore_due(struct container *c)
 {
 	struct timerqueue_node *next = timerqueue_getnext(&c->revoked);
-	ktime_t when;
+	struct source *off = list_first_entry_or_null(&c->off, struct source,
+						      state);
+	ktime_t when = next ? next->expires : KTIME_MAX;
+
+	if (!list_empty(&c->on))
+		return 0;
+	return off ? min(when, off->next_look) : when;
+}
+
+/* Run the work when that is, and it has rested. */
+static void schedule_restore(struct container *c)
+{
+	ktime_t when = restore_due(c);
 	s64 ns;
 
-	if (!next)
+	if (when == KTIME_MAX)
 		return;
-	when = max(next->expires, c->restore_rests_until);
+	when = max(when, c->restore_rests_until);
 	ns = ktime_to_ns(ktime_sub(when, ktime_get()));
-	mod_delayed_work(restore_wq, &c->restore,
+	mod_delayed_work(c->restore_wq, &c->restore,
 			 ns > 0 ? nsecs_to_jiffies(ns) + 1 : 0);
 }
 
@@ -324,25 +410,21 @@ static void lock_for_revocation(struct container *c)
 	}
 }
 
-/* What was given up is anybody's by now, and changes as it likes. */
+/* Ignore addresses that the mirror has lost: another VMA may be there by now. */
 static bool concerns(struct mirror *m, const struct mmu_notifier_range *range)
 {
 	return spans_overlap(&m->pieces, range->start, range->end - 1);
 }
 
-static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
-				    const struct mmu_notifier_range *range,
-				    unsigned long seq,
-				    struct mmu_interval_notifier_finish **finish)
+/* False if that would have to wait, and may not. */
+static bool invalidate_range(struct mirror *m,
+			     const struct mmu_notifier_range *range,
+			     unsigned long seq,
+			     struct mmu_interval_notifier_finish **finish)
 {
-	struct mirror *m = container_of(notifier, struct mirror, notifier);
 	struct container *c = m->container;
 	bool blockable = mmu_notifier_range_blockable(range);
 	bool ours;
-
-	/* /proc/PID/clear_refs: the CPU can reach no less than before */
-	if (range->event == MMU_NOTIFY_SOFT_DIRTY)
-		return true;
 
 	if (blockable)
 		mutex_lock(&c->mirror_lock);
@@ -356,11 +438,44 @@ static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
 	/* only here, where reclaim never comes, there is something to wait for */
 	lock_for_revocation(c);
 	if (REVOKES && concerns(m, range)) {
-		mmu_interval_set_seq(notifier, seq);
+		mmu_interval_set_seq(&m->notifier, seq);
 		invalidate(m, range, finish);
 	}
 	mutex_unlock(&c->mirror_lock);
 	return true;
+}
+
+/*
+ * The mm has no users any more, and its page tables are about to go: wait for a look
+ * of restore that began before (owner.c). A later one finds that there are no users.
+ */
+static void await_look(struct mirror *m)
+{
+	struct mm_struct *mm = m->notifier.mm;
+	bool looks;
+
+	mutex_lock(&m->container->mirror_lock);
+	looks = m->container->looking_at == mm;
+	mutex_unlock(&m->container->mirror_lock);
+	if (looks)
+		owner_await_look(mm);
+}
+
+static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
+				    const struct mmu_notifier_range *range,
+				    unsigned long seq,
+				    struct mmu_interval_notifier_finish **finish)
+{
+	struct mirror *m = container_of(notifier, struct mirror, notifier);
+	bool done;
+
+	/* /proc/PID/clear_refs: the CPU can reach no less than before */
+	if (range->event == MMU_NOTIFY_SOFT_DIRTY)
+		return true;
+	done = invalidate_range(m, range, seq, finish);
+	if (range->event == MMU_NOTIFY_RELEASE)
+		await_look(m);
+	return done;
 }
 
 static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *finish)
@@ -375,6 +490,52 @@ static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *finish
 
 COMPAT_INTERVAL_NOTIFIER_OPS(mirror_notifier_ops, mirror_invalidate_start,
 			     mirror_invalidate_finish);
+
+/* --- The watch ---------------------------------------------------------- */
+
+/* Give up all that is LIVE of an mm that has no users. */
+static void source_drop_live(struct container *c, struct source *s)
+{
+	struct mirror *m, *tmp;
+	LIST_HEAD(dropped);
+
+	list_for_each_entry_safe(m, tmp, &s->live, at) {
+		revoke_unflushed(m);
+		list_add_tail(&m->at, &dropped);
+	}
+	domains_flush(c, SEGMENT_MIRROR);
+	list_for_each_entry_safe(m, tmp, &dropped, at) {
+		list_del_init(&m->at);
+		set_gone(m);
+		tell_revoked(m, true, MMU_NOTIFY_RELEASE);
+	}
+}
+
+static void watch_start(struct container *c)
+{
+	queue_delayed_work(watch_wq, &c->watch, msecs_to_jiffies(WATCH_MS));
+}
+
+static void watch_work(struct work_struct *work)
+{
+	struct container *c = container_of(to_delayed_work(work),
+					   struct container, watch);
+	struct source *s;
+	bool live = false;
+
+	lock_for_revocation(c);
+	list_for_each_entry(s, &c->sources, node) {
+		if (list_empty(&s->live))
+			continue;
+		if (owner_is_ending(s->mm))
+			source_drop_live(c, s);
+		else
+			live = true;
+	}
+	if (live)
+		watch_start(c);
+	mutex_unlock(&c->mirror_lock);
+}
 
 /* --- Establishing: container->lock held -------------------------------- */
 
@@ -398,9 +559,12 @@ static int enter(struct mirror *m, struct extents *ex, struct mirror *replaced)
 		entered.nr++;
 	}
 
+	await_no_more(m);
 	m->extents = *ex;
 	*ex = (struct extents){};
-	await_no_more(m);
+	list_add_tail(&m->at, &m->source->live);
+	if (COMPAT_ZAPS_SKIP_ENDING_MMS && REVOKES)
+		watch_start(c);
 	tell_restored(m);
 	return 0;
 }
@@ -443,7 +607,7 @@ static int commit(struct mirror *m, unsigned long seq, struct extents *ex,
 		mutex_lock(&c->mirror_lock);
 		if (mmu_interval_read_retry(&m->notifier, seq))
 			ret = -EAGAIN;
-		else if (!atomic_read(&m->notifier.mm->mm_users))
+		else if (owner_is_ending(m->notifier.mm))
 			ret = -EFAULT;
 		else
 			ret = enter(m, ex, replaced);
@@ -471,7 +635,7 @@ static bool find_piece(struct mirror *m, unsigned long addr, struct span *piece)
 	return found;
 }
 
-static int resolve_pieces(struct mirror *m, struct extents *ex)
+static int resolve(struct mirror *m, struct extents *ex)
 {
 	int prot = m->seg.mapping->prot;
 	unsigned long addr = m->first;
@@ -488,24 +652,6 @@ static int resolve_pieces(struct mirror *m, struct extents *ex)
 		addr = piece.last + 1;
 	}
 	return ex->nr ? 0 : -EFAULT;
-}
-
-/*
- * The mm is kept only while it is looked at. If it were kept until after the
- * commit, a process that died meanwhile would be gone for whoever waited for
- * it, and its memory mapped once more.
- */
-static int resolve(struct mirror *m, struct extents *ex)
-{
-	struct mm_struct *mm = m->notifier.mm;
-	int ret;
-
-	if (!mmget_not_zero(mm))
-		return -EFAULT;
-	ret = resolve_pieces(m, ex);
-	/* it may be the last one, and we are under container->lock */
-	mmput_async(mm);
-	return ret;
 }
 
 /*
@@ -545,9 +691,54 @@ static int establish(struct mirror *m, unsigned int tries,
 	return ret;
 }
 
+static struct source *source_find(struct container *c, struct mm_struct *mm,
+				  const struct file *file)
+{
+	struct source *s;
+
+	list_for_each_entry(s, &c->sources, node)
+		if (s->mm == mm && s->file == file)
+			return s;
+	return NULL;
+}
+
+/* The one that was asked for last comes first: it is the likeliest. */
+static struct source *source_get(struct container *c, struct mm_struct *mm,
+				 const struct file *file)
+{
+	struct source *s = source_find(c, mm, file);
+
+	if (!s) {
+		s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+		if (!s)
+			return NULL;
+		s->mm = mm;
+		s->file = file;
+		INIT_LIST_HEAD(&s->node);
+		INIT_LIST_HEAD(&s->state);
+		INIT_LIST_HEAD(&s->live);
+		INIT_LIST_HEAD(&s->waiting);
+	}
+	mutex_lock(&c->mirror_lock);
+	list_move(&s->node, &c->sources);
+	mutex_unlock(&c->mirror_lock);
+	s->nr++;
+	return s;
+}
+
+static void source_put(struct container *c, struct source *s)
+{
+	if (--s->nr)
+		return;
+	mutex_lock(&c->mirror_lock);
+	list_del(&s->node);
+	mutex_unlock(&c->mirror_lock);
+	kfree(s);
+}
+
 static struct mirror *mirror_create(struct container *c, struct mapping *mapping,
-				    size_t offset, unsigned long first,
-				    const struct backing *b)
+				    struct mm_struct *mm, size_t offset,
+				    unsigned long first, const struct backing *b)
 {
 	struct mirror *m = kzalloc(sizeof(*m), GFP_KERNEL_ACCOUNT);
 
@@ -562,16 +753,25 @@ static struct mirror *mirror_create(struct container *c, struct mapping *mapping
 	m->first = first;
 	m->backing = *b;
 	timerqueue_init(&m->retry);
+	INIT_LIST_HEAD(&m->at);
 	INIT_LIST_HEAD(&m->pieces);
-	if (spans_append(&m->pieces, first, b->last, GFP_KERNEL_ACCOUNT)) {
-		kfree(m);
-		return NULL;
-	}
+	if (spans_append(&m->pieces, first, b->last, GFP_KERNEL_ACCOUNT))
+		goto err_free;
+	m->source = source_get(c, mm, b->file);
+	if (!m->source)
+		goto err_pieces;
 	return m;
+
+err_pieces:
+	spans_free(&m->pieces);
+err_free:
+	kfree(m);
+	return NULL;
 }
 
 static void mirror_free(struct mirror *m)
 {
+	source_put(m->container, m->source);
 	spans_free(&m->pieces);
 	kfree(m);
 }
@@ -621,7 +821,7 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 	if (!c->mirrors_avail)
 		return ERR_PTR(-ENOSPC);
 
-	m = mirror_create(c, mapping, offset, first, &b);
+	m = mirror_create(c, mapping, mm, offset, first, &b);
 	if (!m)
 		return ERR_PTR(-ENOMEM);
 	ret = subscribe(m, mm);
@@ -803,18 +1003,35 @@ static u64 retry_delay(const struct mirror *m, ktime_t now)
 	return clamp_t(u64, age / 8, NSEC_PER_MSEC, most);
 }
 
-/* The mirror whose time has come, if any, put off to its next one. */
+/* The first of those that wait for memory which is on by now. */
+static struct mirror *first_on(struct container *c)
+{
+	struct source *s = list_first_entry_or_null(&c->on, struct source, state);
+
+	return s ? list_first_entry(&s->waiting, struct mirror, at) : NULL;
+}
+
+/* The first of those whose time has come. */
+static struct mirror *first_due(struct container *c, ktime_t now)
+{
+	struct timerqueue_node *next = timerqueue_getnext(&c->revoked);
+
+	if (!next || ktime_compare(next->expires, now) > 0)
+		return NULL;
+	return container_of(next, struct mirror, retry);
+}
+
+/* What is to be tried next, if anything, put off to the time after that. */
 static struct mirror *next_due(struct container *c)
 {
-	struct timerqueue_node *next;
 	ktime_t now = ktime_get();
-	struct mirror *m = NULL;
+	struct mirror *m;
 
 	mutex_lock(&c->mirror_lock);
-	next = timerqueue_getnext(&c->revoked);
-	if (next && ktime_compare(next->expires, now) <= 0) {
-		m = container_of(next, struct mirror, retry);
+	m = first_on(c) ?: first_due(c, now);
+	if (m) {
 		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
+		c->looking_at = m->notifier.mm;
 	}
 	mutex_unlock(&c->mirror_lock);
 	return m;
@@ -834,35 +1051,117 @@ static int restore(struct mirror *m)
 	return ret;
 }
 
-/* A try that looked at nothing is made up for, however long the memory is away. */
-static void try_again_soon(struct mirror *m)
+/*
+ * What a try that failed makes of a mirror, unless something else has come in
+ * between. Memory that is off is for a look to find on again. A try that found a
+ * lock taken, or collided with invalidations, looked at nothing: it is made up for,
+ * however long the memory has been away.
+ */
+static void put_off(struct mirror *m, int why)
 {
-	mutex_lock(&m->container->mirror_lock);
-	if (awaits(m))
+	if (!awaits_time(m))
+		return;
+	if (why == -EBUSY)
+		await_memory(m);
+	else if (why == -EINPROGRESS || why == -EAGAIN)
 		await_until(m, ktime_add_ns(ktime_get(), QUIET_NS));
-	mutex_unlock(&m->container->mirror_lock);
 }
 
 /* Adds the time of a try that came to nothing. */
 static bool restore_next(struct container *c, u64 *wasted_ns)
 {
-	struct mirror *m;
-	ktime_t start;
+	ktime_t start = ktime_get();
+	struct mirror *m = next_due(c);
 	int ret;
 
-	mutex_lock(&c->lock);
-	start = ktime_get();
-	m = next_due(c);
-	ret = m ? restore(m) : 0;
+	if (!m)
+		return false;
+	ret = restore(m);
+
+	mutex_lock(&c->mirror_lock);
+	c->looking_at = NULL;
+	if (ret)
+		put_off(m, ret);
+	mutex_unlock(&c->mirror_lock);
+
 	/* waiting took no CPU, but all mirrors of that memory had better rest */
-	if (ret == -EINPROGRESS) {
-		try_again_soon(m);
+	if (ret == -EINPROGRESS)
 		*wasted_ns += WASTE_NS;
-	} else if (ret) {
+	else if (ret)
 		*wasted_ns += ktime_to_ns(ktime_sub(ktime_get(), start));
-	}
-	mutex_unlock(&c->lock);
+	return true;
+}
+
+/* The source whose turn it is to be looked at, if any, put behind the others. */
+static struct mirror *next_look(struct container *c, ktime_t now,
+				unsigned long *addr)
+{
+	struct source *s = list_first_entry_or_null(&c->off, struct source, state);
+	struct mirror *m;
+
+	if (!s || ktime_compare(s->next_look, now) > 0)
+		return NULL;
+	m = list_first_entry(&s->waiting, struct mirror, at);
+	*addr = list_first_entry(&m->pieces, struct span, node)->first;
+	s->next_look = ktime_add_ns(now, LOOK_NS);
+	list_move_tail(&s->state, &c->off);
+	c->looking_at = s->mm;
 	return m;
+}
+
+/* Of a mirror that still waits. If it could not tell, another of its source may. */
+static void looked(struct container *c, struct mirror *m, ktime_t now, int on)
+{
+	struct source *s = m->source;
+
+	if (on > 0) {
+		list_move_tail(&s->state, &c->on);
+	} else if (on == -EFAULT) {
+		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
+		if (!list_empty(&s->waiting)) {
+			s->next_look = now;
+			list_move(&s->state, &c->off);
+		}
+	}
+}
+
+/* One look at one device, by one of the mirrors that wait for it. */
+static bool look_next(struct container *c, u64 *wasted_ns)
+{
+	ktime_t now = ktime_get();
+	unsigned long addr;
+	struct mirror *m;
+	int on;
+
+	mutex_lock(&c->mirror_lock);
+	m = next_look(c, now, &addr);
+	mutex_unlock(&c->mirror_lock);
+	if (!m)
+		return false;
+	on = backing_memory_is_on(m->notifier.mm, addr, m->seg.mapping->prot,
+				  &m->backing);
+
+	mutex_lock(&c->mirror_lock);
+	c->looking_at = NULL;
+	if (awaits_memory(m))
+		looked(c, m, now, on);
+	mutex_unlock(&c->mirror_lock);
+	*wasted_ns += ktime_to_ns(ktime_sub(ktime_get(), now));
+	return true;
+}
+
+/* One look or one try, if nobody else has the lock. */
+static bool restore_step(struct container *c, u64 *wasted_ns)
+{
+	bool more;
+
+	if (!mutex_trylock(&c->lock)) {
+		*wasted_ns += WASTE_NS;
+		return false;
+	}
+	more = look_next(c, wasted_ns) || restore_next(c, wasted_ns);
+	mutex_unlock(&c->lock);
+	return more;
 }
 
 /*
@@ -876,7 +1175,7 @@ static void restore_work(struct work_struct *work)
 					   struct container, restore);
 	u64 wasted_ns = 0;
 
-	while (wasted_ns < WASTE_NS && restore_next(c, &wasted_ns))
+	while (wasted_ns < WASTE_NS && restore_step(c, &wasted_ns))
 		cond_resched();
 
 	mutex_lock(&c->mirror_lock);
@@ -885,22 +1184,46 @@ static void restore_work(struct work_struct *work)
 	mutex_unlock(&c->mirror_lock);
 }
 
-/** mirror_restore_init() - Prepare a new container's restore work */
-void mirror_restore_init(struct container *c)
+/**
+ * mirror_restore_init() - Prepare a new container's restore and watch
+ * @c: the container, zeroed
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int mirror_restore_init(struct container *c)
 {
+	c->restore_wq = alloc_ordered_workqueue("tether_restore", 0);
+	if (!c->restore_wq)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&c->sources);
+	INIT_LIST_HEAD(&c->off);
+	INIT_LIST_HEAD(&c->on);
 	timerqueue_init_head(&c->revoked);
 	INIT_DELAYED_WORK(&c->restore, restore_work);
+	INIT_DELAYED_WORK(&c->watch, watch_work);
+	return 0;
+}
+
+/**
+ * mirror_restore_exit() - The end of a container's restore and watch
+ * @c: the container, which has no mirrors any more
+ */
+void mirror_restore_exit(struct container *c)
+{
+	cancel_delayed_work_sync(&c->watch);
+	cancel_delayed_work_sync(&c->restore);
+	destroy_workqueue(c->restore_wq);
 }
 
 /** mirror_init() - On module load. Return: 0, or -ENOMEM */
 int mirror_init(void)
 {
-	restore_wq = alloc_workqueue("vfio_type1_restore", WQ_UNBOUND, 0);
-	return restore_wq ? 0 : -ENOMEM;
+	watch_wq = alloc_workqueue("tether_watch", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	return watch_wq ? 0 : -ENOMEM;
 }
 
 /** mirror_exit() - On module unload, when no container is left */
 void mirror_exit(void)
 {
-	destroy_workqueue(restore_wq);
+	destroy_workqueue(watch_wq);
 }

@@ -36,7 +36,8 @@ void mirror_stat(const struct segment *s, u64 first, u64 last,
 const struct backing *segment_backing(const struct segment *s);
 void mirror_unmap(struct container *c, struct segment *s);
 int mirror_join(struct container *c, struct domain *d);
-void mirror_restore_init(struct container *c);
+int mirror_restore_init(struct container *c);
+void mirror_restore_exit(struct container *c);
 int mirror_init(void);
 void mirror_exit(void);
 

@@ -261,6 +261,12 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
 #endif
 }
 
+/* vfio-pci kept a list of the VMAs that it had filled. */
+#define COMPAT_VFIO_PCI_LISTS_VMAS	(LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0))
+
+/* It dropped those of an mm without users from it, and did not zap them. */
+#define COMPAT_ZAPS_SKIP_ENDING_MMS	COMPAT_VFIO_PCI_LISTS_VMAS
+
 /**
  * compat_vfio_pci_zap_untracked() - Drop entries that vfio-pci does not know of
  * @vdev: the device
@@ -268,7 +274,7 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
  * @addr: an address in it
  * @is_filled: has the VMA an entry there?
  *
- * Until 6.11 vfio-pci kept a list of VMAs that were faulted in since it last
+ * Before 6.10 vfio-pci kept a list of VMAs that were faulted in since it last
  * zapped, and zapped no others. mremap() moves entries to one it never saw;
  * when they are gone, the next fault puts it in the list. Since then it asks the
  * file's mapping, which has all.
@@ -284,7 +290,7 @@ compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
 			      bool (*is_filled)(struct vm_area_struct *vma,
 						unsigned long addr))
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#if COMPAT_VFIO_PCI_LISTS_VMAS
 	const struct vfio_pci_mmap_vma *entry;
 	bool found = false;
 

@@ -58,7 +58,7 @@ struct vfio_iommu_driver_ops {
 int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 void vfio_unregister_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 /* vfio-pci's list of VMAs to zap: those faulted in since the last time. */
 struct vfio_pci_mmap_vma {
 	struct vm_area_struct *vma;
