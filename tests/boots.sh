@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# The boots of tests/run: which programs run in one boot of the guest, on which backend,
+# kernels and IOMMUs. tests/run stops if a tests/test_*.c is in none. Sourced, never run.
+
+# What has most of the tests, and what user space is promised.
+main='test_uapi test_ram test_mirror test_restore test_strict test_race'
+uapi='test_args test_dirty test_vaddr test_emulated test_faultin'
+tools='test_trace test_scripts test_events test_tetherctl'
+
+# boot NAME KERNELS IOMMU SECONDS 'BACKEND PROGRAM...'...: one boot, which may take so many
+# seconds and runs one suite after the other.
+#
+#   KERNELS  stock: Debian's; watched: those of lab/debug-kernel; debug: those of them that
+#            can make allocations fail; all. If the kernel reports anything in a boot that is
+#            for watched or debug ones, tether's programs run once more on the in-tree module.
+#   IOMMU    vtd, amd, virtio, smmu; any
+boots()
+{
+	boot intree           stock   any  900 "intree $main"
+	boot tether           stock   any  900 "tether $main"
+	boot uapi             stock   any  600 "intree $uapi" "tether $uapi"
+	boot tools            stock   any  400 "tether $tools" 'intree test_events test_tetherctl'
+	boot tether           watched any  900 "tether $main"
+	boot uapi             watched any  600 "tether $uapi"
+	boot tools            watched any  400 "tether $tools"
+	boot failnth          debug   any  600 'tether test_failnth'
+	boot failnth-separate debug   any  600 'separate-domains test_failnth'
+	boot mremap           all     any  240 'intree test_mremap' 'tether test_mremap'
+	boot interrupts       all     vtd  240 'intree test_interrupts' 'tether test_interrupts'
+	boot lockdown         all     vtd  240 'tether test_lockdown'
+	boot strict-only      all     vtd  240 'strict-only test_strict_only'
+	boot separate-domains all     vtd  900 'separate-domains test_ram test_mirror test_race'
+	boot limits           all     vtd  600 'tether test_limits'
+	boot smmu             all     smmu 240 'intree test_smmu' 'tether test_smmu'
+}
