@@ -4,7 +4,7 @@
 # kernels and IOMMUs. tests/run stops if a tests/test_*.c is in none. Sourced, never run.
 
 # What has most of the tests, and what user space is promised.
-main='test_uapi test_ram test_mirror test_restore test_strict test_race'
+main='test_uapi test_ram test_mirror test_restore test_strict test_exit test_race'
 uapi='test_args test_dirty test_vaddr test_emulated test_faultin'
 tools='test_trace test_scripts test_events test_tetherctl'
 

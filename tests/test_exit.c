@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Processes that end slowly. Before its memory goes, an ending process waits for its
+ * asynchronous reads (exit_aio()), here for as long as the test likes: it has no users
+ * of its mm any more, but all of its VMAs. Whatever such a process has mapped, nobody
+ * but itself may have to wait for it, and no device may reach memory that is off.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "emu.h"
+#include "proc.h"
+#include "rig.h"
+#include "slow_fs.h"
+
+/* What is done at once, on a machine that is busy, and what would never be done. */
+#define SOON_S		(20 * patience())
+/* More than a look of the module takes to come. */
+#define LOOK_MS		(100 * patience())
+#define CHILD_LEN	(2 * MIB)
+
+static struct slow_fs fs;
+static pid_t child = -1;
+
+static int setup(void **state)
+{
+	ok(slow_fs_start(&fs));
+	return rig_unmapped(state);
+}
+
+static void reap(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static int teardown(void **state)
+{
+	slow_fs_answer(&fs, true);
+	reap(child);
+	child = -1;
+	slow_fs_stop(&fs);
+	return rig_heal(state);
+}
+
+static bool soon(bool (*done)(void *arg), void *arg)
+{
+	const double start = now();
+
+	while (!done(arg)) {
+		if (now() - start > SOON_S)
+			return false;
+		sleep_ms(5);
+	}
+	return true;
+}
+
+/*
+ * By the kernel's stack of its last thread. Other files of /proc would use its mm, and
+ * might be left with its last put.
+ */
+static bool is_ending(void *pid)
+{
+	char path[64], text[4096] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/stack", *(pid_t *)pid);
+	proc_read_file(path, text, sizeof(text));
+	return strstr(text, "exit_aio");
+}
+
+static bool reads_wait(void *count)
+{
+	return slow_fs_waiting(&fs) >= *(unsigned int *)count;
+}
+
+/*
+ * A child that has called map(arg) and has a read outstanding. It exits when it is
+ * told to by its pipe, or killed.
+ */
+static int tell_child;
+
+static pid_t spawn(int (*map)(void *arg), void *arg)
+{
+	unsigned int reads = slow_fs_waiting(&fs) + 1;
+	int to_child[2], from_child[2];
+	char byte = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(to_child), 0);
+	assert_int_equal(pipe(from_child), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		close(to_child[1]);
+		if (!map(arg) && !slow_fs_read_ahead_of_exit(&fs) &&
+		    write(from_child[1], "m", 1) == 1 && read(to_child[0], &byte, 1) >= 0)
+			_exit(0);
+		_exit(1);
+	}
+	close(to_child[0]);
+	close(from_child[1]);
+	if (read(from_child[0], &byte, 1) != 1)
+		broken("the child could not map");
+	close(from_child[0]);
+	tell_child = to_child[1];
+	assert_true(soon(reads_wait, &reads));
+	return pid;
+}
+
+static void let_child_exit(void)
+{
+	close(tell_child);
+	assert_true(soon(is_ending, &child));
+}
+
+/* A part of its BAR. Up to 6.9 a fault of it fills the whole VMA, which takes long. */
+static int map_target(void *iova)
+{
+	uint8_t *map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, TARGET_LEN,
+					PROT_READ | PROT_WRITE, NULL);
+
+	return map ? vfio_dma_map(&rig.container, map, (uintptr_t)iova, CHILD_LEN,
+				  VFIO_DMA_RW) : -errno;
+}
+
+/*
+ * Up to 6.9 vfio-pci tells no process that has no users of its mm. The memory is off
+ * while DMA is tried, but the host turns it on to see by bytes.
+ */
+static void memory_of_an_ending_process_that_goes_off_is_revoked(void **state)
+{
+	(void)state;
+	child = spawn(map_target, (void *)IOVA);
+	expect_landing(IOVA, 0);
+	let_child_exit();
+	sleep_ms(LOOK_MS);
+	ok(target_fill(&rig.target, 0, 0, PAGE));
+	ok(vfio_decoding(&rig.device, false));
+	ok(host_decoding(TARGET, true));
+	blind_dma(IOVA);
+	ok(host_decoding(TARGET, false));
+	ok(vfio_decoding(&rig.device, true));
+	expect_blind_dma_blocked(IOVA, 0);
+}
+
+/* An mm without users never gets its memory back. */
+static void memory_of_an_ending_process_does_not_come_back(void **state)
+{
+	(void)state;
+	child = spawn(map_target, (void *)IOVA);
+	ok(vfio_decoding(&rig.device, false));
+	let_child_exit();
+	ok(vfio_decoding(&rig.device, true));
+	sleep_ms(300);
+	expect_blocked(IOVA, 0);
+}
+
+/* Threads of the kernel that are in a function: its stacks are files of root's. */
+static unsigned int kernel_threads_in(const char *function)
+{
+	char path[300], text[4096];
+	unsigned int count = 0;
+	struct dirent *d;
+	DIR *proc = opendir("/proc");
+
+	assert_non_null(proc);
+	while ((d = readdir(proc))) {
+		snprintf(path, sizeof(path), "/proc/%s/comm", d->d_name);
+		if (d->d_name[0] < '1' || d->d_name[0] > '9' ||
+		    proc_read_file(path, text, sizeof(text)) ||
+		    strncmp(text, "kworker", 7))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/stack", d->d_name);
+		if (!proc_read_file(path, text, sizeof(text)) && strstr(text, function))
+			count++;
+	}
+	closedir(proc);
+	return count;
+}
+
+/*
+ * Restore looks at the memory of a process that is killed: the process ends by itself
+ * all the same, and not in a worker of the kernel's.
+ */
+static void an_end_amid_restore_is_the_process_s_own(void **state)
+{
+	enum { ENDS = 24 };
+	unsigned int i, parked;
+	pid_t pids[ENDS];
+
+	(void)state;
+	for (i = 0; i < ENDS; i++) {
+		pids[i] = spawn(map_target, (void *)(IOVA + i * CHILD_LEN));
+		ok(vfio_decoding(&rig.device, false));
+		ok(vfio_decoding(&rig.device, true));
+		sleep_ms(10 + i % 8 * 3);
+		kill(pids[i], SIGKILL);
+		close(tell_child);
+	}
+	sleep_ms(500);
+	parked = kernel_threads_in("exit_aio");
+	slow_fs_answer(&fs, true);
+	for (i = 0; i < ENDS; i++)
+		reap(pids[i]);
+	if (parked)
+		broken("%u workers of the kernel wait for what processes read", parked);
+}
+
+/* --- Uses of another process's memory ------------------------------------- */
+
+struct use {
+	struct vfio_container container;
+	struct emu emu;
+	pthread_t thread;
+	int ret;
+};
+
+static struct use use;
+
+static int setup_use(void **state)
+{
+	(void)state;
+	memset(&use, 0, sizeof(use));
+	ok(slow_fs_start(&fs));
+	ok(emu_load());
+	ok(vfio_container_open(&use.container, VFIO_TYPE1v2_IOMMU));
+	ok(emu_open(&use.emu, &use.container, 0));
+	return 0;
+}
+
+static int teardown_use(void **state)
+{
+	(void)state;
+	slow_fs_answer(&fs, true);
+	if (use.thread)
+		pthread_join(use.thread, NULL);
+	reap(child);
+	child = -1;
+	emu_close(&use.emu);
+	vfio_container_close(&use.container);
+	slow_fs_stop(&fs);
+	return emu_unload();
+}
+
+/* A page whose first access waits for the file system. */
+static int map_slow_page(void *arg)
+{
+	void *page = slow_fs_page(&fs);
+
+	(void)arg;
+	return page ? vfio_dma_map(&use.container, page, IOVA, PAGE, VFIO_DMA_RO) :
+		      -errno;
+}
+
+static void *pin_slow_page(void *arg)
+{
+	(void)arg;
+	use.ret = emu_pin(&use.emu, IOVA, 1, EMU_PROT_READ);
+	return NULL;
+}
+
+/* A pin of the child's page that is under way, while the child has a read. */
+static void start_use(void)
+{
+	unsigned int reads = 2;
+
+	child = spawn(map_slow_page, NULL);
+	assert_int_equal(pthread_create(&use.thread, NULL, pin_slow_page, NULL), 0);
+	assert_true(soon(reads_wait, &reads));
+}
+
+static int map_own_page(void)
+{
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return vfio_dma_map(&use.container, page, IOVA + PAGE, PAGE, VFIO_DMA_RW);
+}
+
+static void *map_and_tell(void *done)
+{
+	if (!map_own_page())
+		atomic_store((atomic_bool *)done, true);
+	return NULL;
+}
+
+static bool is_set(void *flag)
+{
+	return atomic_load((atomic_bool *)flag);
+}
+
+/*
+ * The process whose page is pinned ends meanwhile, so the pin's reference is the last
+ * one. The container goes on, and so does who asked for the pin.
+ */
+static void the_last_put_of_a_process_holds_up_nobody(void **state)
+{
+	static atomic_bool done;
+	pthread_t thread;
+	bool in_time;
+
+	(void)state;
+	atomic_store(&done, false);
+	start_use();
+	close(tell_child);
+	reap(child);
+	child = -1;
+	/* the page's read, not the one that the child's end waits for */
+	slow_fs_answer_last(&fs);
+
+	assert_int_equal(pthread_create(&thread, NULL, map_and_tell, &done), 0);
+	in_time = soon(is_set, &done);
+	if (in_time) {
+		/* nobody else's memory is used before the put has come back */
+		assert_int_equal(emu_pin(&use.emu, IOVA + PAGE, 1, EMU_PROT_READ), 1);
+		assert_int_equal(emu_unpin(&use.emu, IOVA + PAGE, 1), 1);
+	}
+	slow_fs_answer(&fs, true);
+	pthread_join(thread, NULL);
+	assert_true(in_time);
+}
+
+static const struct CMUnitTest tests[] = {
+	SECURITY(memory_of_an_ending_process_that_goes_off_is_revoked, setup, teardown),
+	SECURITY(memory_of_an_ending_process_does_not_come_back, setup, teardown),
+	TETHER(an_end_amid_restore_is_the_process_s_own, setup, teardown),
+	TETHER(the_last_put_of_a_process_holds_up_nobody, setup_use, teardown_use),
+};
+
+TEST_MAIN(tests, rig_open, rig_close)
