@@ -84,15 +84,12 @@ static bool reads_wait(void *count)
 	return slow_fs_waiting(&fs) >= *(unsigned int *)count;
 }
 
-/*
- * A child that has called map(arg) and has a read outstanding. It exits when it is
- * told to by its pipe, or killed.
- */
 static int tell_child;
 
-static pid_t spawn(int (*map)(void *arg), void *arg)
+/* A child that has called map(arg). It exits when its pipe is closed, or killed. */
+
+static pid_t spawn_answered(int (*map)(void *arg), void *arg)
 {
-	unsigned int reads = slow_fs_waiting(&fs) + 1;
 	int to_child[2], from_child[2];
 	char byte = 0;
 	pid_t pid;
@@ -114,6 +111,15 @@ static pid_t spawn(int (*map)(void *arg), void *arg)
 		broken("the child could not map");
 	close(from_child[0]);
 	tell_child = to_child[1];
+	return pid;
+}
+
+/* The same, with a read outstanding. */
+static pid_t spawn(int (*map)(void *arg), void *arg)
+{
+	unsigned int reads = slow_fs_waiting(&fs) + 1;
+	pid_t pid = spawn_answered(map, arg);
+
 	assert_true(soon(reads_wait, &reads));
 	return pid;
 }
@@ -271,11 +277,11 @@ static void *pin_slow_page(void *arg)
 }
 
 /* A pin of the child's page that is under way, while the child has a read. */
-static void start_use(void)
+static void start_use(int (*map)(void *arg))
 {
 	unsigned int reads = 2;
 
-	child = spawn(map_slow_page, NULL);
+	child = spawn(map, NULL);
 	assert_int_equal(pthread_create(&use.thread, NULL, pin_slow_page, NULL), 0);
 	assert_true(soon(reads_wait, &reads));
 }
@@ -312,7 +318,7 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 
 	(void)state;
 	atomic_store(&done, false);
-	start_use();
+	start_use(map_slow_page);
 	close(tell_child);
 	reap(child);
 	child = -1;
@@ -331,11 +337,195 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	assert_true(in_time);
 }
 
+/* A process that is killed amid the resets of its device, which restore looks at. */
+static void *reset_for_ever(void *arg)
+{
+	for (;;)
+		vfio_reset(arg);
+	return NULL;
+}
+
+static int own_device_and_reset(void *arg)
+{
+	static struct vfio_container container;
+	static struct vfio_device nvme;
+	pthread_t thread;
+	void *map;
+	int ret;
+
+	(void)arg;
+	ret = vfio_container_open(&container, VFIO_TYPE1v2_IOMMU);
+	if (!ret)
+		ret = vfio_device_open(&nvme, &container, NVME);
+	if (ret)
+		return ret;
+	map = vfio_region_mmap(&nvme, 2, 0, MIB, PROT_READ | PROT_WRITE, NULL);
+	if (!map)
+		return -errno;
+	ret = vfio_dma_map(&container, map, IOVA, MIB, VFIO_DMA_RW);
+	return ret ?: -pthread_create(&thread, NULL, reset_for_ever, &nvme);
+}
+
+static int setup_closed(void **state)
+{
+	ok(slow_fs_start(&fs));
+	slow_fs_answer(&fs, true);
+	return rig_close(state);
+}
+
+static int teardown_closed(void **state)
+{
+	slow_fs_stop(&fs);
+	return rig_open(state);
+}
+
+static void devices_are_free_once_a_killed_process_is_gone(void **state)
+{
+	struct vfio_container container;
+	struct vfio_device nvme;
+	unsigned int i;
+	int ret;
+
+	(void)state;
+	for (i = 0; i < 12; i++) {
+		child = spawn_answered(own_device_and_reset, NULL);
+		sleep_ms(5 + i * 17);
+		reap(child);
+		child = -1;
+		close(tell_child);
+		ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
+		ret = vfio_device_open(&nvme, &container, NVME);
+		if (ret)
+			broken("kill %u: the device is not free: %s", i, strerror(-ret));
+		vfio_device_close(&nvme);
+		vfio_container_close(&container);
+	}
+}
+
+static int map_ram_and_slow_page(void *arg)
+{
+	void *ram = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	int ret = vfio_dma_map(&rig.container, ram, IOVA, MIB, VFIO_DMA_RW);
+
+	return ret ?: map_slow_page(arg);
+}
+
+static bool is_in_the_module(void *pid)
+{
+	char path[64], text[4096] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/stack", *(pid_t *)pid);
+	proc_read_file(path, text, sizeof(text));
+	return strstr(text, "[vfio_iommu_type1]");
+}
+
+static bool is_gone(void *pid)
+{
+	return waitpid(*(pid_t *)pid, NULL, WNOHANG) == *(pid_t *)pid;
+}
+
+/* But for the slow page, which stays pinned. */
+static bool owes_nothing(void *pid)
+{
+	return proc_status_kb(*(pid_t *)pid, "VmLck") <= (long)PAGE / 1024;
+}
+
+/*
+ * The charge is another process's, whose mmap_lock is held for as long as a pin of its
+ * slow page takes: who unmaps can be killed meanwhile, and nothing stays charged.
+ */
+static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
+{
+	bool in_time;
+	pid_t pid;
+
+	(void)state;
+	start_use(map_ram_and_slow_page);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(-vfio_dma_unmap(&rig.container, IOVA, MIB, NULL));
+	assert_true(soon(is_in_the_module, &pid));
+	sleep_ms(LOOK_MS);
+	assert_true(is_in_the_module(&pid));
+	kill(pid, SIGKILL);
+	in_time = soon(is_gone, &pid);
+	slow_fs_answer(&fs, true);
+	if (!in_time)
+		waitpid(pid, NULL, 0);
+	assert_true(in_time);
+	assert_true(soon(owes_nothing, &child));
+}
+
+/* A mirror in the container of the emulated device. */
+static struct edu edu;
+static struct vfio_device target2;
+static uint8_t *map2;
+
+static int setup_use_with_mirror(void **state)
+{
+	setup_use(state);
+	ok(edu_open(&edu, &use.container, EDU_B, IOVA_B));
+	ok(vfio_device_open(&target2, &use.container, TARGET2));
+	map2 = vfio_region_mmap(&target2, TARGET_BAR, 0, MIB, PROT_READ | PROT_WRITE,
+				NULL);
+	assert_non_null(map2);
+	return 0;
+}
+
+static int teardown_use_with_mirror(void **state)
+{
+	slow_fs_answer(&fs, true);
+	reap(child);
+	child = -1;
+	vfio_dma_unmap_all(&use.container, NULL);
+	munmap(map2, MIB);
+	vfio_device_close(&target2);
+	edu_close(&edu);
+	return teardown_use(state);
+}
+
+static bool no_worker_is_in_the_module(void *arg)
+{
+	(void)arg;
+	return !kernel_threads_in("[vfio_iommu_type1]");
+}
+
+/*
+ * container->lock is held for as long as the user likes, here by mapping a slow page.
+ * Restore, whose memory is on again, comes back later; it does not wait in a worker.
+ */
+static void restore_does_not_wait_for_the_container(void **state)
+{
+	unsigned int reads = 1;
+	bool in_time;
+
+	(void)state;
+	ok(vfio_dma_map(&use.container, map2, IOVA + MIB, MIB, VFIO_DMA_RW));
+	child = fork();
+	assert_true(child >= 0);
+	if (!child)
+		_exit(-map_slow_page(NULL));
+	assert_true(soon(reads_wait, &reads));
+	ok(vfio_decoding(&target2, false));
+	ok(vfio_decoding(&target2, true));
+	sleep_ms(LOOK_MS);
+	in_time = soon(no_worker_is_in_the_module, NULL);
+	slow_fs_answer(&fs, true);
+	assert_true(in_time);
+}
+
 static const struct CMUnitTest tests[] = {
 	SECURITY(memory_of_an_ending_process_that_goes_off_is_revoked, setup, teardown),
 	SECURITY(memory_of_an_ending_process_does_not_come_back, setup, teardown),
 	TETHER(an_end_amid_restore_is_the_process_s_own, setup, teardown),
 	TETHER(the_last_put_of_a_process_holds_up_nobody, setup_use, teardown_use),
+	TETHER(who_waits_to_take_a_charge_back_can_be_killed, setup_use, teardown_use),
+	TETHER(restore_does_not_wait_for_the_container, setup_use_with_mirror,
+	       teardown_use_with_mirror),
+	TEST(devices_are_free_once_a_killed_process_is_gone, setup_closed,
+	     teardown_closed),
 };
 
 TEST_MAIN(tests, rig_open, rig_close)

@@ -628,17 +628,28 @@ static void back_soon_after_a_short_outage(void **state)
 	}
 }
 
-static void back_later_after_a_long_outage(void **state)
+/*
+ * However long the outage. The quickest of some tells what the module takes; what slows
+ * down another may be the machine.
+ */
+static void back_soon_after_a_long_outage(void **state)
 {
-	double start;
+	static const unsigned int outages[] = { 1300, 1500, 3500 };
+	double back, quickest = LATER;
+	size_t i;
 
 	(void)state;
-	ok(vfio_decoding(&rig.device, false));
-	sleep_ms(3500);
-	ok(vfio_decoding(&rig.device, true));
-	start = now();
-	printf("# back %.0f ms after 3.5 s off\n",
-	       1e3 * expect_return(IOVA, 0, start, LATER));
+	for (i = 0; i < sizeof(outages) / sizeof(*outages); i++) {
+		ok(vfio_decoding(&rig.device, false));
+		sleep_ms(outages[i]);
+		ok(vfio_decoding(&rig.device, true));
+		back = expect_return(IOVA, 0, now(), LATER);
+		printf("# back %.1f ms after %u ms off\n", 1e3 * back, outages[i]);
+		if (back < quickest)
+			quickest = back;
+	}
+	if (quickest > 0.050 * patience())
+		broken("back after %.3f s at best", quickest);
 }
 
 static void back_after_reset(void **state)
@@ -998,7 +1009,7 @@ static const struct CMUnitTest tests[] = {
 	REVOKED(half_unmapped_while_revoked_is_for_good),
 
 	MAPPED(back_soon_after_a_short_outage),
-	MAPPED(back_later_after_a_long_outage),
+	MAPPED(back_soon_after_a_long_outage),
 	MAPPED(back_after_reset),
 	MAPPED(back_after_low_power),
 	MAPPED(back_after_mprotect_gives_the_permission_back),

@@ -187,12 +187,60 @@ static void memory_that_comes_back_can_be_read_at_once(void **state)
 	munmap(map, TARGET_LEN);
 }
 
+static uint64_t revoked(void)
+{
+	struct vfio_tether_query q;
+
+	ok(rig_query(IOVA, 0, &q));
+	return q.revoked;
+}
+
+/*
+ * One look tells for all mirrors of a device that it is on. Each by a clock of its own,
+ * they would come back over a second.
+ */
+static void many_mirrors_come_back_at_once_after_a_long_outage(void **state)
+{
+	enum { MIRRORS = 1000, ROUNDS = 3 };
+	const uint64_t len = 16 * PAGE;
+	double start, took, quickest = 60;
+	uint8_t *map;
+	int i;
+
+	(void)state;
+	map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, MIRRORS * len,
+			       PROT_READ | PROT_WRITE, NULL);
+	assert_non_null(map);
+	for (i = 0; i < MIRRORS; i++)
+		ok(vfio_dma_map(&rig.container, map + i * len, IOVA + i * len, len,
+				VFIO_DMA_RW));
+	for (i = 0; i < ROUNDS; i++) {
+		ok(vfio_decoding(&rig.device, false));
+		sleep_ms(2500);
+		assert_int_equal(revoked(), MIRRORS * len);
+		ok(vfio_decoding(&rig.device, true));
+		start = now();
+		while (revoked() && now() - start < 20 * patience())
+			sleep_ms(2);
+		took = now() - start;
+		printf("# %d mirrors back after %.0f ms\n", MIRRORS, 1e3 * took);
+		if (took < quickest)
+			quickest = took;
+	}
+	ok(vfio_dma_unmap(&rig.container, IOVA, MIRRORS * len, NULL));
+	munmap(map, MIRRORS * len);
+	if (quickest > 0.5 * patience())
+		broken("back after %.3f s at best", quickest);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(resets_with_the_memory_off_are_not_disturbed, rig_unmapped, rig_heal),
 	TEST(a_reset_does_not_stall_the_process, rig_unmapped, rig_heal),
 	TEST(vfio_pci_can_be_loaded_anew, setup_vfio_pci_anew, rig_heal),
 	TEST(memory_that_comes_back_can_be_read_at_once, rig_unmapped, rig_heal),
 	TEST(what_fills_a_hole_does_not_disturb_the_rest, rig_mapped, rig_heal),
+	TETHER(many_mirrors_come_back_at_once_after_a_long_outage, rig_unmapped,
+	       rig_heal),
 };
 
 TEST_MAIN(tests, rig_open, rig_close)

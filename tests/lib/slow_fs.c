@@ -240,8 +240,7 @@ void slow_fs_stop(struct slow_fs *fs)
 {
 	slow_fs_answer(fs, true);
 	umount2(fs->dir, MNT_FORCE | MNT_DETACH);
-	/* read() returns -ENODEV once the last file is closed, so it is not waited for */
-	pthread_cancel(fs->server);
+	/* forced, which ends the connection, and with it the server's read() */
 	pthread_join(fs->server, NULL);
 	close(fs->fd);
 	rmdir(fs->dir);
