@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 
 #include "compat/compat.h"
+#include "compat/unmap.h"
 #include "container.h"
 #include "dirty.h"
 #include "domain.h"
@@ -53,14 +54,20 @@ static struct group *group_find(struct container *c, struct iommu_group *iommu,
 	return NULL;
 }
 
-/* A step ends where an aligned one does, so that no large page is cut. */
-static size_t map_step(const struct extent *e, size_t done)
+/*
+ * A step ends where an aligned one does, so that no large page is cut, and is one
+ * call of the driver: if several were made and the last fails, the core unmaps the
+ * others, in one gather (compat/unmap.h says why that must not be).
+ */
+static size_t map_step(struct domain *d, const struct extent *e, size_t done)
 {
-	size_t left = e->len - done;
+	dma_addr_t iova = e->iova + done;
+	size_t step;
 
 	if (READ_ONCE(disable_hugepages))
 		return PAGE_SIZE;
-	return min_t(size_t, left, MAP_STEP - ((e->iova + done) & (MAP_STEP - 1)));
+	step = min_t(size_t, e->len - done, MAP_STEP - (iova & (MAP_STEP - 1)));
+	return compat_driver_call(d->iommu, iova, e->phys + done, step);
 }
 
 /*
@@ -97,7 +104,7 @@ int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp)
 	int ret;
 
 	while (mapped.len < e->len) {
-		step = map_step(e, mapped.len);
+		step = map_step(d, e, mapped.len);
 		ret = iommu_map(d->iommu, e->iova + mapped.len,
 				e->phys + mapped.len, step, prot, gfp);
 		if (ret) {
@@ -167,8 +174,8 @@ static bool unmap_range(struct domain *d, dma_addr_t iova, size_t len,
 
 /*
  * Unmap extents, and flush what @gather has where the next range is apart from
- * it: VT-d's driver would flush by itself then, but up to 6.x with the tables
- * of the new range among those it frees.
+ * it. Where a driver frees tables too early iommu_unmap_fast() flushes more
+ * (compat/unmap.h).
  */
 static bool unmap_gathering(struct domain *d, const struct extent *v,
 			    unsigned int nr, struct iommu_iotlb_gather *gather)

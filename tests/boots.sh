@@ -32,5 +32,6 @@ boots()
 	boot strict-only      all     vtd  240 'strict-only test_strict_only'
 	boot separate-domains all     vtd  900 'separate-domains test_ram test_mirror test_race'
 	boot limits           all     vtd  600 'tether test_limits'
+	boot flush            all     vtd  300 'intree test_flush' 'tether test_flush'
 	boot smmu             all     smmu 240 'intree test_smmu' 'tether test_smmu'
 }

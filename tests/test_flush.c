@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page tables of a VT-d are freed only when nothing in the IOMMU points to them
+ * any more. What it caches are also the entries that lead to a table; a flush
+ * with the invalidation hint (IH) leaves those, and the driver sets the hint
+ * where it believes that no table goes. No DMA can show it: QEMU's IOMMU caches no
+ * such entries, and hardware would follow one to whoever owns the page by then. So
+ * the evidence is what the driver does, call by call:
+ *
+ *	unmap	a range leaves the tables; its tables get into the gather's list
+ *	sync	of the range that was gathered; whatever is in that list is freed
+ *		behind the flush
+ *	flush	a range, with the hint or without
+ *	domain	a flush of all that a domain has
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "kprobe.h"
+#include "vfio.h"
+
+#define LEN		(16 * MIB)
+#define TABLE		(2 * MIB)	/* what one page table maps */
+#define HITS_MAX	8192
+#define RANGES_MAX	64
+
+/*
+ * One page, then seven times what a page table maps, then a table less a page:
+ * the driver is called three times, each time with another size.
+ */
+#define ODD		0xfffff000ULL
+#define EVEN		0x200000000ULL
+
+/* Of the last argument of qi_flush_iotlb(). */
+#define FLUSH_PAGES	(3ULL << 60)
+
+struct range {
+	uint64_t first, last;
+};
+
+/* What came of the calls that were recorded. */
+struct account {
+	struct range unflushed[RANGES_MAX];
+	unsigned int nr;
+	bool freeing;		/* tables, behind the flush under way */
+	bool unreachable;	/* no device has the domain any more */
+	unsigned int unmaps, flushes, tables;
+};
+
+static struct vfio_container container, owner;
+static struct vfio_device initiator, device;
+static uint8_t *bar, *ram;
+static struct kprobe_hit hits[HITS_MAX];
+static bool probed;		/* in this test */
+
+/* --- What the driver does ------------------------------------------------ */
+
+/* The tables are the driver's up to 6.18, and later of code that VT-d shares. */
+static int probe_unmap(void)
+{
+	int ret = kprobe_add("unmap", "intel_iommu_unmap_pages",
+			     "$arg2:x64 $arg3:x64 $arg4:x64");
+
+	if (ret == -ENOENT)
+		ret = kprobe_add("unmap", "vtdss_unmap_range",
+				 "$arg2:x64 $arg3:x64 \\1:x64");
+	return ret;
+}
+
+/* Since 6.11 ranges are flushed by another function than domains. */
+static int probe_flush(void)
+{
+	int ret = kprobe_add("flush", "cache_tag_flush_range",
+			     "$arg2:x64 $arg3:x64 $arg4:s32");
+
+	return ret == -ENOENT ? 0 : ret;
+}
+
+static bool can_probe(void)
+{
+	int ret = probe_unmap();
+
+	/* struct iommu_iotlb_gather: start, end, pgsize, freelist */
+	if (!ret)
+		ret = kprobe_add("sync", "intel_iommu_tlb_sync",
+				 "$arg2:x64 +24($arg2):x64");
+	if (!ret)
+		ret = kprobe_add("qi", "qi_flush_iotlb",
+				 "$arg3:x64 $arg4:u32 $arg5:x64");
+	if (!ret)
+		ret = probe_flush();
+	if (ret && ret != -ENOENT)
+		ok(ret);
+	return !ret;
+}
+
+/* From here on. */
+static void watch(void)
+{
+	if (access("/sys/class/iommu/dmar0", F_OK))
+		lacks("a VT-d");
+	if (!probed && !can_probe())
+		lacks("the functions of VT-d's driver, to be probed");
+	probed = true;
+	ok(kprobe_start());
+}
+
+static uint64_t page_of(uint64_t addr)
+{
+	return addr & ~(PAGE - 1);
+}
+
+static void unmapped(struct account *a, uint64_t iova, uint64_t size)
+{
+	a->unmaps++;
+	if (a->unreachable)
+		return;
+	if (a->nr == RANGES_MAX)
+		broken("more than %u ranges are unflushed", a->nr);
+	a->unflushed[a->nr++] = (struct range){ iova, iova + size - 1 };
+}
+
+static void flushed(struct account *a, struct range range, bool hint)
+{
+	unsigned int i, n = 0;
+
+	a->flushes++;
+	if (hint && a->freeing)
+		hole("tables are freed behind a flush of %#lx to %#lx with IH",
+		     range.first, range.last);
+	for (i = 0; i < a->nr; i++)
+		if (a->unflushed[i].first < range.first ||
+		    a->unflushed[i].last > range.last)
+			a->unflushed[n++] = a->unflushed[i];
+	a->nr = n;
+}
+
+static bool has_table(const struct range *range)
+{
+	uint64_t first = (range->first + TABLE - 1) & ~(TABLE - 1);
+
+	return first + TABLE - 1 <= range->last;
+}
+
+/* Behind a flush, at the next call: what was in the list is free by now. */
+static void freed(struct account *a)
+{
+	unsigned int i;
+
+	if (!a->freeing)
+		return;
+	a->freeing = false;
+	for (i = 0; i < a->nr; i++)
+		if (has_table(&a->unflushed[i]))
+			hole("tables were freed before %#lx to %#lx was flushed",
+			     a->unflushed[i].first, a->unflushed[i].last);
+}
+
+/* qi_flush_iotlb(): the address has IH as its bit 6. */
+static void queued(struct account *a, const struct kprobe_hit *hit, bool leaving)
+{
+	uint64_t size = PAGE << (hit->arg[1] & 63);
+	uint64_t first = page_of(hit->arg[0]) & ~(size - 1);
+
+	if (hit->arg[2] == FLUSH_PAGES) {
+		flushed(a, (struct range){ first, first + size - 1 },
+			hit->arg[0] >> 6 & 1);
+		return;
+	}
+	a->nr = 0;
+	a->unreachable |= leaving;
+}
+
+static void take(struct account *a, const struct kprobe_hit *hit, bool leaving)
+{
+	/* A flush is what a sync does first; everything else is behind it. */
+	if (strcmp(hit->name, "flush") && strcmp(hit->name, "qi"))
+		freed(a);
+	if (!strcmp(hit->name, "unmap")) {
+		unmapped(a, hit->arg[0], hit->arg[1] * hit->arg[2]);
+	} else if (!strcmp(hit->name, "sync")) {
+		/* an empty list's head points to itself */
+		a->freeing = hit->arg[1] != hit->arg[0] + 24;
+		a->tables += a->freeing;
+	} else if (!strcmp(hit->name, "flush")) {
+		flushed(a, (struct range){ page_of(hit->arg[0]),
+					   hit->arg[1] | (PAGE - 1) },
+			hit->arg[2]);
+	} else {
+		queued(a, hit, leaving);
+	}
+}
+
+/*
+ * What this thread has had done since watch(). With leaving, it took the
+ * last device out of the domain, and after the flush for that nothing is reached.
+ */
+static struct account account(bool leaving)
+{
+	struct account a = {};
+	int i, n;
+
+	ok(kprobe_stop());
+	n = kprobe_read(hits, HITS_MAX);
+	if (n < 0)
+		broken("what was recorded: %s", strerror(-n));
+	for (i = 0; i < n; i++)
+		take(&a, &hits[i], leaving);
+	freed(&a);
+	if (!a.unmaps)
+		broken("nothing was unmapped");
+	if (a.nr)
+		hole("%#lx to %#lx was not flushed", a.unflushed[0].first,
+		     a.unflushed[0].last);
+	return a;
+}
+
+/* Of memory that is mapped by small pages, and has a table to itself. */
+static void expect_tables_freed_late(void)
+{
+	struct account a = account(false);
+
+	if (!a.tables)
+		broken("no table was freed in %u flushes", a.flushes);
+}
+
+/* --- The machine --------------------------------------------------------- */
+
+static int open_all(void **state)
+{
+	(void)state;
+	ok(vfio_container_open(&owner, VFIO_TYPE1v2_IOMMU));
+	ok(vfio_device_open(&device, &owner, TARGET));
+	return 0;
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	vfio_device_close(&device);
+	vfio_container_close(&owner);
+	return 0;
+}
+
+/* The BAR is of another container's device, so that it survives this one. */
+static int setup(void **state)
+{
+	(void)state;
+	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
+	ok(vfio_device_open(&initiator, &container, EDU_A));
+	bar = vfio_region_mmap(&device, TARGET_BAR, 0, LEN,
+			       PROT_READ | PROT_WRITE, NULL);
+	assert_non_null(bar);
+	ram = vfio_reserve(2 * LEN, 2 * MIB, 0);
+	assert_non_null(ram);
+	probed = false;
+	return kprobe_open();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	kprobe_close();
+	vfio_decoding(&device, true);
+	munmap(bar, LEN);
+	munmap(ram, 2 * LEN);
+	vfio_device_close(&initiator);
+	vfio_container_close(&container);
+	return 0;
+}
+
+static void need_early_tables(void)
+{
+	if (!on_tether() && !kernel_before(6, 19))
+		lacks("a driver that frees tables early: it does so up to 6.18");
+}
+
+static void map_bar(uint64_t offset, uint64_t iova, uint64_t len)
+{
+	ok(vfio_dma_map(&container, bar + offset, iova, len, VFIO_DMA_RW));
+}
+
+static void unmap(uint64_t iova, uint64_t len)
+{
+	ok(vfio_dma_unmap(&container, iova, len, NULL));
+}
+
+/* Anonymous memory whose pages no large IOMMU page can map at an odd IOVA. */
+static void get_ram(int advice)
+{
+	assert_ptr_equal(mmap(ram, LEN, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), ram);
+	madvise(ram, LEN, advice);
+}
+
+static void map_ram(uint64_t iova)
+{
+	ok(vfio_dma_map(&container, ram, iova, LEN, VFIO_DMA_RW));
+}
+
+/* --- Each way that something is unmapped ---------------------------------- */
+
+static void tables_of_device_memory_are_freed_after_their_flush(void **state)
+{
+	(void)state;
+	need_early_tables();
+	map_bar(0, ODD, LEN);
+	watch();
+	unmap(ODD, LEN);
+	expect_tables_freed_late();
+}
+
+/* The second begins where the first ends. */
+static void tables_of_adjacent_mappings_are_freed_after_their_flush(void **state)
+{
+	(void)state;
+	need_early_tables();
+	map_bar(0, ODD, LEN / 2);
+	map_bar(LEN / 2, ODD + LEN / 2, LEN / 2);
+	watch();
+	unmap(ODD, LEN);
+	expect_tables_freed_late();
+}
+
+static void tables_are_freed_after_their_flush_when_all_is_unmapped(void **state)
+{
+	(void)state;
+	need_early_tables();
+	map_bar(0, ODD, LEN);
+	get_ram(MADV_HUGEPAGE);
+	map_ram(EVEN - PAGE);
+	watch();
+	ok(vfio_dma_unmap_all(&container, NULL));
+	expect_tables_freed_late();
+}
+
+static void tables_of_revoked_memory_are_freed_after_their_flush(void **state)
+{
+	(void)state;
+	map_bar(0, ODD, LEN / 2);
+	map_bar(LEN / 2, ODD + LEN / 2, LEN / 2);
+	watch();
+	ok(vfio_decoding(&device, false));
+	expect_tables_freed_late();
+}
+
+/* What is left is two pieces, which come back as two extents. */
+static void tables_of_a_mirror_in_pieces_are_freed_after_their_flush(void **state)
+{
+	(void)state;
+	map_bar(0, ODD, LEN);
+	watch();
+	munmap(bar + 5 * MIB, PAGE);
+	expect_tables_freed_late();
+	sleep_ms(300);
+	watch();
+	unmap(ODD, LEN);
+	expect_tables_freed_late();
+}
+
+static void tables_of_ram_are_freed_after_their_flush(void **state)
+{
+	static const int advice[] = { MADV_HUGEPAGE, MADV_NOHUGEPAGE };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		get_ram(advice[i]);
+		map_ram(ODD);
+		watch();
+		unmap(ODD, LEN);
+		expect_tables_freed_late();
+	}
+}
+
+static void tables_are_freed_after_the_last_group_has_left(void **state)
+{
+	(void)state;
+	map_bar(0, ODD, LEN);
+	get_ram(MADV_HUGEPAGE);
+	map_ram(EVEN - PAGE);
+	watch();
+	vfio_device_close(&initiator);
+	account(true);
+}
+
+/* The container goes with the last file that refers to it. */
+static void tables_are_freed_late_when_everything_is_closed(void **state)
+{
+	(void)state;
+	map_bar(0, ODD, LEN);
+	get_ram(MADV_HUGEPAGE);
+	map_ram(EVEN - PAGE);
+	watch();
+	vfio_container_close(&container);
+	close(initiator.group);
+	close(initiator.fd);
+	initiator.group = -1;
+	initiator.fd = -1;
+	account(true);
+}
+
+/* One call of the driver each, large pages and small ones. */
+static void what_has_one_size_is_flushed_once(void **state)
+{
+	struct account a;
+
+	(void)state;
+	map_bar(0, EVEN, LEN);
+	watch();
+	unmap(EVEN, LEN);
+	a = account(false);
+	assert_int_equal(a.flushes, 1);
+
+	map_bar(PAGE, EVEN, LEN - TABLE);
+	watch();
+	unmap(EVEN, LEN - TABLE);
+	a = account(false);
+	assert_int_equal(a.flushes, 1);
+	assert_int_equal(a.tables, 1);
+
+	/* few extents, but none that a large IOMMU page could map */
+	get_ram(MADV_HUGEPAGE);
+	memset(ram, 1, LEN);
+	ok(vfio_dma_map(&container, ram + PAGE, EVEN, LEN - TABLE, VFIO_DMA_RW));
+	watch();
+	unmap(EVEN, LEN - TABLE);
+	a = account(false);
+	assert_int_equal(a.flushes, 1);
+	assert_int_equal(a.tables, 1);
+}
+
+#define SECURE(f)	SECURITY(f, setup, teardown)
+#define ON_TETHER(f)	TETHER(f, setup, teardown)
+
+static const struct CMUnitTest tests[] = {
+	SECURE(tables_of_device_memory_are_freed_after_their_flush),
+	SECURE(tables_of_adjacent_mappings_are_freed_after_their_flush),
+	SECURE(tables_are_freed_after_their_flush_when_all_is_unmapped),
+	ON_TETHER(tables_of_revoked_memory_are_freed_after_their_flush),
+	ON_TETHER(tables_of_a_mirror_in_pieces_are_freed_after_their_flush),
+	ON_TETHER(tables_of_ram_are_freed_after_their_flush),
+	TEST(tables_are_freed_after_the_last_group_has_left, setup, teardown),
+	TEST(tables_are_freed_late_when_everything_is_closed, setup, teardown),
+	ON_TETHER(what_has_one_size_is_flushed_once),
+};
+
+TEST_MAIN(tests, open_all, close_all)
