@@ -46,8 +46,12 @@
 /* Extents of one segment that are remembered, however large it is. */
 #define EXTENTS_MAX	SZ_1M
 
-/* Extents read back from the IOMMU's tables for one flush. */
+/*
+ * Extents read back from the IOMMU's tables for one flush: of single pages as many
+ * as a page table has, so that none need be left behind.
+ */
 #define READ_BACK_MAX	512U
+#define READ_BACK_ALIGN	SZ_2M
 #define READ_BACK_FEW	16U
 
 /* Pages of one pin_user_pages_fast(); small mappings need no allocation. */
@@ -473,6 +477,32 @@ static void read_back_free(struct read_back *rb)
 }
 
 /*
+ * End what was read back where a page table does, if it contains such a place: the
+ * driver frees a table when all of it is unmapped by one call, and otherwise keeps
+ * it, empty. Neither an IOMMU page nor a folio with one pin may be cut; a page
+ * larger than what a table maps is in no extent of less than two of that.
+ * Returns how many bytes are left of @done.
+ */
+static size_t end_with_table(const struct pinned *p, dma_addr_t iova, size_t done,
+			     struct extents *ex)
+{
+	dma_addr_t end = round_down(iova + done, READ_BACK_ALIGN);
+	struct extent *e;
+
+	if (end <= iova || end == iova + done)
+		return done;
+	for (e = extents_last(ex); e && e->iova >= end; e = extents_last(ex))
+		ex->nr--;
+	if (e && e->iova + e->len > end) {
+		if (p->hugetlb || e->len >= 2 * READ_BACK_ALIGN)
+			end = e->iova + e->len;
+		else
+			e->len = end - e->iova;
+	}
+	return end - iova;
+}
+
+/*
  * Find what a scattered segment has at @iova, from the first domain's tables:
  * as many extents as there is room for, all of them whole, since no IOMMU page
  * reaches from one into the next. Returns how many bytes they are.
@@ -515,6 +545,8 @@ static void unmap_scattered(struct container *c, struct pinned *p)
 	read_back_init(&rb);
 	while (p->mapped) {
 		n = read_back(c, iova, p->mapped, &rb);
+		if (n < p->mapped)
+			n = end_with_table(p, iova, n, &rb.ex);
 		unmapped = domains_unmap(c, &rb.ex);
 		for (i = 0; unmapped && i < rb.ex.nr; i++)
 			unpin(p, &rb.ex.v[i]);

@@ -13,6 +13,7 @@
  *	flush	a range, with the hint or without
  *	domain	a flush of all that a domain has
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,6 +22,7 @@
 
 #include "common.h"
 #include "kprobe.h"
+#include "proc.h"
 #include "vfio.h"
 
 #define LEN		(16 * MIB)
@@ -377,6 +379,48 @@ static void tables_of_ram_are_freed_after_their_flush(void **state)
 	}
 }
 
+/* So many extents, of @piece bytes, that they are read back from the tables. */
+static void get_scattered(size_t len, size_t piece)
+{
+	int fd = memfd_create("scattered", MFD_CLOEXEC);
+	size_t i;
+
+	/* in the order of the file, before they are asked for in another */
+	assert_int_equal(fallocate(fd, 0, 0, len), 0);
+	for (i = 0; i < len / piece; i++)
+		assert_ptr_equal(mmap(ram + i * piece, piece,
+				      PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, fd,
+				      i * 37 % (len / piece) * piece),
+				 ram + i * piece);
+	close(fd);
+}
+
+/*
+ * Not one of the tables it had to itself is left behind, either, although pieces of
+ * two pages lie across their ends.
+ */
+static void scattered_memory_leaves_no_table_behind(void **state)
+{
+	const size_t len = 4 * TABLE;
+	long pinned = proc_pages_pinned();
+	struct account a;
+	unsigned int n;
+
+	(void)state;
+	for (n = 1; n <= 2; n++) {
+		get_scattered(len, n * PAGE);
+		ok(vfio_dma_map(&container, ram, ODD, len, VFIO_DMA_RW));
+		watch();
+		unmap(ODD, len);
+		a = account(false);
+		if (a.tables != 3)
+			broken("pieces of %u: %u of 3 tables were freed, in %u flushes",
+			       n, a.tables, a.flushes);
+		assert_int_equal(proc_pages_pinned(), pinned);
+	}
+}
+
 static void tables_are_freed_after_the_last_group_has_left(void **state)
 {
 	(void)state;
@@ -444,6 +488,7 @@ static const struct CMUnitTest tests[] = {
 	ON_TETHER(tables_of_revoked_memory_are_freed_after_their_flush),
 	ON_TETHER(tables_of_a_mirror_in_pieces_are_freed_after_their_flush),
 	ON_TETHER(tables_of_ram_are_freed_after_their_flush),
+	ON_TETHER(scattered_memory_leaves_no_table_behind),
 	TEST(tables_are_freed_after_the_last_group_has_left, setup, teardown),
 	TEST(tables_are_freed_late_when_everything_is_closed, setup, teardown),
 	ON_TETHER(what_has_one_size_is_flushed_once),
