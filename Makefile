@@ -55,6 +55,8 @@ modules: deps fetch
 	@$(MAKE) module KVER=$(kver) STRICT_ONLY=1 TETHER_ABI_UNCHECKED=
 	$(step) module-separate.log 'module for $(kver) (a domain for each group)' \
 		lab/build-module $(kver) separate-domains
+	$(step) module-large.log 'module for $(kver) (as if IOMMU pages were of 64 KiB)' \
+		lab/build-module $(kver) large-pages
 	$(step) module-no-revoke.log 'module for $(kver) (with the hole, for the stress test to find)' \
 		lab/build-module $(kver) no-revoke
 	$(step) module-emu.log 'emulated device for $(kver)' lab/build-module $(kver) emu

@@ -5,8 +5,12 @@
  * emulated devices alone, the pages they have pinned are dirty, and those
  * that were pinned or written through them since the last report.
  *
- * A mapping has a bitmap while the log is on, with one bit for each granule
- * of the container. container->lock guards all of it.
+ * A mapping has a bitmap while the log is on, with one bit for each page (of
+ * PAGE_SIZE), whatever the container's granule, since that changes as groups come
+ * and go. What the user gets has one for each granule. The granule is larger than
+ * a page only while the container has a domain, and then every bit that is reported
+ * is set; without a domain, where bitmaps are read, the two are the same.
+ * container->lock guards all of it.
  */
 #include <linux/bitmap.h>
 #include <linux/minmax.h>
@@ -30,19 +34,19 @@ static unsigned int granule_shift(const struct container *c)
 	return __ffs64(c->pgsizes);
 }
 
-static u64 mapping_bits(const struct container *c, const struct mapping *m)
+static u64 mapping_pages(const struct mapping *m)
 {
-	return mapping_size(m) >> granule_shift(c);
+	return mapping_size(m) >> PAGE_SHIFT;
 }
 
 /* Pages that are pinned now can be written to at any time. */
-static void mark_pins(struct container *c, struct mapping *m)
+static void mark_pins(struct mapping *m)
 {
 	unsigned long index;
 	void *pin;
 
 	xa_for_each(&m->pins, index, pin)
-		set_bit((index << PAGE_SHIFT) >> granule_shift(c), m->dirty);
+		set_bit(index, m->dirty);
 }
 
 /**
@@ -55,16 +59,16 @@ static void mark_pins(struct container *c, struct mapping *m)
  */
 int dirty_track(struct container *c, struct mapping *m)
 {
-	u64 bits = mapping_bits(c, m);
+	u64 pages = mapping_pages(m);
 
 	if (!c->dirty_log)
 		return 0;
-	if (bits > DIRTY_PAGES_MAX)
+	if (pages > DIRTY_PAGES_MAX)
 		return -EINVAL;
-	m->dirty = kvzalloc(DIRTY_BYTES(bits), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	m->dirty = kvzalloc(DIRTY_BYTES(pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!m->dirty)
 		return -ENOMEM;
-	mark_pins(c, m);
+	mark_pins(m);
 	return 0;
 }
 
@@ -114,8 +118,8 @@ bool dirty_log_has(const struct container *c, const struct vfio_bitmap *bitmap)
 /** dirty_mark() - A part of a mapping (bytes) was written to */
 void dirty_mark(struct container *c, struct mapping *m, u64 offset, u64 size)
 {
-	unsigned int shift = granule_shift(c);
-	u64 first = offset >> shift, last = (offset + size - 1) >> shift;
+	u64 first = offset >> PAGE_SHIFT;
+	u64 last = (offset + size - 1) >> PAGE_SHIFT;
 
 	if (c->dirty_log)
 		bitmap_set(m->dirty, first, last - first + 1);
@@ -135,7 +139,10 @@ static bool all_dirty(const struct container *c)
 	return !list_empty(&c->domains);
 }
 
-/* 64 bits of a mapping's bitmap from @pos on, which may be outside of it. */
+/*
+ * 64 bits of what the user gets for a mapping from @pos on, which may be outside of
+ * it: its bitmap's, unless all are set.
+ */
 static u64 bits_at(const struct mapping *m, bool all, s64 pos, s64 nbits)
 {
 	u64 word = ~0ULL;
@@ -163,7 +170,7 @@ static int report_one(struct container *c, struct mapping *m, u64 base,
 {
 	u64 buf[CHUNK_WORDS], below = 0;
 	u64 skip = (m->node.start - base) >> granule_shift(c);
-	s64 nbits = mapping_bits(c, m);
+	s64 nbits = mapping_size(m) >> granule_shift(c);
 	s64 pos = -(s64)(skip & 63);
 	bool all = all_dirty(c);
 	const u64 *from;
@@ -238,8 +245,8 @@ int dirty_take(struct container *c, u64 first, u64 last, u64 __user *bitmap)
 	if (all_dirty(c))
 		return 0;
 	for_each_mapping_in(m, c, first, last) {
-		bitmap_zero(m->dirty, mapping_bits(c, m));
-		mark_pins(c, m);
+		bitmap_zero(m->dirty, mapping_pages(m));
+		mark_pins(m);
 	}
 	return 0;
 }

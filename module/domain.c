@@ -33,6 +33,13 @@
 #define SHARE_DOMAINS	true
 #endif
 
+/* For tests alone: as if this were the smallest page of every IOMMU. */
+#ifdef TETHER_LARGE_PAGES
+#define SMALLEST_PAGE	SZ_64K
+#else
+#define SMALLEST_PAGE	1UL
+#endif
+
 /* At most this much between two looks at the scheduler; a power of two. */
 #define MAP_STEP	SZ_1G
 #define UNMAP_STEP	(16UL * SZ_1G)
@@ -432,13 +439,22 @@ static struct domain *domain_share(struct container *c, struct domain *own,
 	return own;
 }
 
+static unsigned long domain_pgsizes(const struct domain *d)
+{
+	unsigned long sizes = d->iommu->pgsize_bitmap;
+
+	if (sizes & (SMALLEST_PAGE - 1))
+		sizes = (sizes & ~(SMALLEST_PAGE - 1)) | SMALLEST_PAGE;
+	return sizes;
+}
+
 static void update_pgsizes(struct container *c)
 {
 	const struct domain *d;
 
 	c->pgsizes = ULONG_MAX;
 	list_for_each_entry(d, &c->domains, node)
-		c->pgsizes &= d->iommu->pgsize_bitmap;
+		c->pgsizes &= domain_pgsizes(d);
 
 	/* memory is pinned by PAGE_SIZE, which smaller IOMMU pages can make up */
 	if (c->pgsizes & ~PAGE_MASK)

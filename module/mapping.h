@@ -37,7 +37,8 @@ struct vfio_bitmap;
  * @segments: struct segment, by ascending offset, without gaps; none while the
  *	      container has no domain
  * @pins: struct pin, of emulated devices, by page of the mapping
- * @dirty: bitmap of dirty granules while the container's log is on
+ * @dirty: bitmap of dirty pages while the container's log is on: one bit for each
+ *	   PAGE_SIZE
  * @first: room for its first segment of RAM, and nearly always its only one:
  *	   pinned.c's
  *

@@ -19,10 +19,11 @@ boots()
 {
 	boot intree           stock   any  900 "intree $main"
 	boot tether           stock   any  900 "tether $main"
-	boot uapi             stock   any  600 "intree $uapi" "tether $uapi"
+	boot uapi             stock   any  600 "intree $uapi" "tether $uapi" 'large-pages test_granule'
 	boot tools            stock   any  400 "tether $tools" 'intree test_events test_tetherctl'
 	boot tether           watched any  900 "tether $main"
 	boot uapi             watched any  600 "tether $uapi"
+	boot large-pages      watched any  240 'large-pages test_granule'
 	boot tools            watched any  400 "tether $tools"
 	boot failnth          debug   any  600 'tether test_failnth'
 	boot failnth-separate debug   any  600 'separate-domains test_failnth'
