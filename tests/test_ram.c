@@ -376,6 +376,16 @@ static void transparent_huge_pages_can_be_mapped(void **state)
 }
 
 /* No page of it follows the one before, and each is a VMA of its own. */
+static void map_backwards(uint8_t *mem, size_t len, int fd)
+{
+	size_t at;
+
+	for (at = 0; at < len; at += PAGE)
+		assert_ptr_equal(mmap(mem + at, PAGE, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, fd,
+				      len - PAGE - at), mem + at);
+}
+
 static void scattered_memory_can_be_mapped(void **state)
 {
 	size_t pages = 512, len = pages * PAGE, i;
@@ -386,11 +396,7 @@ static void scattered_memory_can_be_mapped(void **state)
 	(void)state;
 	assert_non_null(mem);
 	assert_int_equal(ftruncate(fd, len), 0);
-	for (i = 0; i < pages; i++)
-		assert_ptr_equal(mmap(mem + i * PAGE, PAGE,
-				      PROT_READ | PROT_WRITE,
-				      MAP_SHARED | MAP_FIXED, fd,
-				      (pages - 1 - i) * PAGE), mem + i * PAGE);
+	map_backwards(mem, len, fd);
 	file = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(file, MAP_FAILED);
 	ok(vfio_dma_map(&container, mem, IOVA, len, VFIO_DMA_RW));
@@ -407,25 +413,29 @@ static void scattered_memory_can_be_mapped(void **state)
 }
 
 /*
- * Zero pages are the most scattered memory there is; the huge pages behind them
+ * So much of it that it is not remembered page by page; the huge pages behind it
  * are not aligned to anything that a backend may work in steps of.
  */
 static void huge_pages_in_scattered_memory_are_unpinned(void **state)
 {
-	const size_t zeroes = 59 * MIB, huge = 256 * MIB;
-	uint8_t *mem = vfio_reserve(zeroes + huge, 2 * MIB, MIB);
+	const size_t scattered = 59 * MIB, huge = 256 * MIB;
+	uint8_t *mem = vfio_reserve(scattered + huge, 2 * MIB, MIB);
 	long before = proc_pages_pinned();
+	int fd = memfd_create("scattered", 0);
 
 	(void)state;
-	assert_ptr_equal(mmap(mem, zeroes + huge, PROT_READ | PROT_WRITE,
+	assert_int_equal(ftruncate(fd, scattered), 0);
+	assert_ptr_equal(mmap(mem, scattered + huge, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), mem);
-	madvise(mem, zeroes, MADV_NOHUGEPAGE);
-	madvise(mem + zeroes, huge, MADV_HUGEPAGE);
-	memset(mem + zeroes, 1, huge);
-	ok(vfio_dma_map(&container, mem, IOVA + MIB, zeroes + huge, VFIO_DMA_RO));
-	ok(vfio_dma_unmap(&container, IOVA + MIB, zeroes + huge, NULL));
+	map_backwards(mem, scattered, fd);
+	madvise(mem + scattered, huge, MADV_HUGEPAGE);
+	memset(mem + scattered, 1, huge);
+	ok(vfio_dma_map(&container, mem, IOVA + MIB, scattered + huge,
+			VFIO_DMA_RO));
+	ok(vfio_dma_unmap(&container, IOVA + MIB, scattered + huge, NULL));
 	assert_int_equal(proc_pages_pinned(), before);
-	munmap(mem, zeroes + huge);
+	munmap(mem, scattered + huge);
+	close(fd);
 }
 
 static void a_hole_is_refused_and_leaves_nothing(void **state)
@@ -506,6 +516,180 @@ static void fork_leaves_dma_with_the_parent(void **state)
 	munmap(mem, PAGE);
 }
 
+/*
+ * On 6.1 in-tree goes on to read what the process's write has replaced, if that was
+ * the zero page or a page of a file.
+ */
+static bool sees_copies(void)
+{
+	return on_tether() || !kernel_before(6, 2);
+}
+
+static bool reads_what_is_written(uint8_t *mem, size_t offset)
+{
+	uint8_t got[LEN];
+
+	target_pattern(mem + offset, LEN);
+	ok(edu_read(&edu, IOVA + offset, got, LEN));
+	return !memcmp(got, mem + offset, LEN);
+}
+
+/* Mapped for the device to read; the process writes only then. */
+static void expect_to_be_read(uint8_t *mem, size_t len, bool expected)
+{
+	long pinned = proc_pages_pinned();
+
+	ok(vfio_dma_map(&container, mem, IOVA, len, VFIO_DMA_RO));
+	assert_int_equal(mprotect(mem, len, PROT_READ | PROT_WRITE), 0);
+	assert_int_equal(reads_what_is_written(mem, 0), expected);
+	assert_int_equal(reads_what_is_written(mem, len - PAGE), expected);
+	ok(vfio_dma_unmap(&container, IOVA, len, NULL));
+	assert_int_equal(proc_pages_pinned(), pinned);
+}
+
+static void touch_for_reading(const uint8_t *mem, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += PAGE)
+		(void)*(volatile const uint8_t *)(mem + i);
+}
+
+/* Pages that are its own lie between others, and the first and the last are not. */
+static void untouched_memory_is_read_as_it_is_written_later(void **state)
+{
+	uint8_t *mem = anonymous(MIB);
+	long locked = proc_status_kb(0, "VmLck");
+
+	(void)state;
+	madvise(mem, MIB, MADV_NOHUGEPAGE);
+	mem[100 * PAGE] = 1;
+	mem[200 * PAGE] = 1;
+	expect_to_be_read(mem, MIB, sees_copies());
+	munmap(mem, MIB);
+
+	/* the same if it has been read, and may not be written to yet */
+	mem = anonymous(MIB);
+	madvise(mem, MIB, MADV_NOHUGEPAGE);
+	touch_for_reading(mem, MIB);
+	assert_int_equal(mprotect(mem, MIB, PROT_READ), 0);
+	expect_to_be_read(mem, MIB, sees_copies());
+	munmap(mem, MIB);
+	assert_int_equal(proc_status_kb(0, "VmLck"), locked);
+}
+
+static void huge_zero_memory_is_read_as_it_is_written_later(void **state)
+{
+	uint8_t *mem = vfio_reserve(4 * MIB, 2 * MIB, 0);
+
+	(void)state;
+	assert_non_null(mem);
+	assert_int_equal(mprotect(mem, 4 * MIB, PROT_READ | PROT_WRITE), 0);
+	assert_int_equal(madvise(mem, 4 * MIB, MADV_HUGEPAGE), 0);
+	touch_for_reading(mem, 4 * MIB);
+	expect_to_be_read(mem, 4 * MIB, sees_copies());
+	munmap(mem, 4 * MIB);
+}
+
+static void private_file_memory_is_read_as_it_is_written_later(void **state)
+{
+	int fd = memfd_create("private", 0);
+	unsigned int again;
+	uint8_t *mem;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, MIB), 0);
+	assert_int_equal(pwrite(fd, "here", 4, 0), 4);
+	for (again = 0; again < 2; again++) {
+		mem = mmap(NULL, MIB, PROT_READ, MAP_PRIVATE, fd, 0);
+		assert_ptr_not_equal(mem, MAP_FAILED);
+		if (again)
+			touch_for_reading(mem, MIB);
+		expect_to_be_read(mem, MIB, sees_copies());
+		munmap(mem, MIB);
+	}
+	close(fd);
+}
+
+static void private_hugetlb_is_read_as_it_is_written_later(void **state)
+{
+	unsigned int again;
+	uint8_t *mem;
+	int fd;
+
+	(void)state;
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "8"));
+	fd = memfd_create("hugetlb", MFD_HUGETLB);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 4 * MIB), 0);
+	/* else the pages would be the process's alone from the beginning */
+	mem = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	memset(mem, 1, 4 * MIB);
+	munmap(mem, 4 * MIB);
+	for (again = 0; again < 2; again++) {
+		mem = mmap(NULL, 4 * MIB, again ? PROT_READ :
+						  PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE, fd, 0);
+		assert_ptr_not_equal(mem, MAP_FAILED);
+		touch_for_reading(mem, 4 * MIB);
+		expect_to_be_read(mem, 4 * MIB, sees_copies());
+		munmap(mem, 4 * MIB);
+	}
+	close(fd);
+	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
+}
+
+/* Each is to have a page of its own, and the device the mapper's. */
+static void memory_shared_by_fork_is_read_as_it_is_written_later(void **state)
+{
+	uint8_t *mem = anonymous(MIB);
+	pid_t pid;
+
+	(void)state;
+	madvise(mem, MIB, MADV_NOHUGEPAGE);
+	memset(mem, 1, MIB);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	expect_to_be_read(mem, MIB, true);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	munmap(mem, MIB);
+}
+
+/* What a file has stays the file's, and memory that may not be read is refused. */
+static void shared_and_forbidden_memory_is_not_copied(void **state)
+{
+	int fd = memfd_create("shared", 0);
+	uint8_t *mem, *other, got[LEN];
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, MIB), 0);
+	mem = mmap(NULL, MIB, PROT_READ, MAP_SHARED, fd, 0);
+	other = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	assert_ptr_not_equal(other, MAP_FAILED);
+	ok(vfio_dma_map(&container, mem, IOVA, MIB, VFIO_DMA_RO));
+	memcpy(other, pattern, LEN);
+	ok(edu_read(&edu, IOVA, got, LEN));
+	assert_memory_equal(got, pattern, LEN);
+	assert_memory_equal(mem, pattern, LEN);
+	ok(vfio_dma_unmap(&container, IOVA, MIB, NULL));
+	munmap(other, MIB);
+	munmap(mem, MIB);
+	close(fd);
+
+	mem = anonymous(2 * PAGE);
+	assert_int_equal(mprotect(mem + PAGE, PAGE, PROT_NONE), 0);
+	refused(EFAULT, vfio_dma_map(&container, mem, IOVA, 2 * PAGE,
+				     VFIO_DMA_RO));
+	munmap(mem, 2 * PAGE);
+}
+
 static int map_and_leave(void *arg)
 {
 	uint8_t *mem = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
@@ -573,6 +757,13 @@ static const struct CMUnitTest tests[] = {
 	TEST(read_only_memory_is_not_mapped_for_writing, setup, teardown),
 	TEST(pinned_memory_outlives_its_mmap, setup, teardown),
 	TEST(fork_leaves_dma_with_the_parent, setup, teardown),
+	TEST(untouched_memory_is_read_as_it_is_written_later, setup, teardown),
+	TEST(huge_zero_memory_is_read_as_it_is_written_later, setup, teardown),
+	TEST(private_file_memory_is_read_as_it_is_written_later, setup, teardown),
+	TEST(private_hugetlb_is_read_as_it_is_written_later, setup, teardown),
+	TEST(memory_shared_by_fork_is_read_as_it_is_written_later, setup,
+	     teardown),
+	TEST(shared_and_forbidden_memory_is_not_copied, setup, teardown),
 	TEST(memory_of_a_process_that_ended_is_released, setup, teardown),
 	TEST(closing_the_container_releases_everything, setup, teardown),
 };

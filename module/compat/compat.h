@@ -13,8 +13,11 @@
 #include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
+#include <linux/hugetlb_inline.h>
 #include <linux/iommu.h>
 #include <linux/irqdomain.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
@@ -223,6 +226,8 @@ static inline void compat_drop_zero_page_pin(struct page *page)
 }
 
 #endif
+
+#include "pin.h"
 
 /* A choice that cgroup2 has since 6.7 (memory_hugetlb_accounting). */
 static inline bool compat_hugetlb_is_charged_as_memory(void)

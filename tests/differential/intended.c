@@ -6,7 +6,9 @@
  */
 #include <errno.h>
 #include <linux/vfio.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "emu.h"
 #include "intended.h"
@@ -198,7 +200,67 @@ static bool half_an_unmap(const struct op *op, const struct result *intree,
 	       intree->ret == -EFAULT && other->ret == -EFAULT;
 }
 
+/*
+ * Before 6.2 in-tree maps the zero page, or a page of a file, where a device only
+ * reads private memory. That costs nothing, or is not what is there after a write.
+ */
+static bool maps_what_is_replaced(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname name;
+
+	if (uname(&name) || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		return false;
+	return major < 6 || (major == 6 && minor < 2);
+}
+
+/* The operation counts, too: shadow.c has only what was mapped before. */
+static uint64_t readable_pages(const struct op *op, const struct result *r)
+{
+	bool adds = op->kind == OP_MAP && op->flags == VFIO_DMA_MAP_FLAG_READ;
+
+	return r->readable + (adds ? op->size / PAGE : 0);
+}
+
+/* No more is charged than what can be read. Anything else may differ besides. */
+static bool pays_for_copies(const struct op *op, const struct result *intree,
+			    const struct result *other)
+{
+	return maps_what_is_replaced() && op->sample &&
+	       other->locked > intree->locked &&
+	       other->locked - intree->locked <=
+		       readable_pages(op, other) * (PAGE / 1024);
+}
+
+static bool cannot_pay_for_copies(const struct op *op,
+				  const struct result *intree,
+				  const struct result *other)
+{
+	bool charges = op->kind == OP_MAP || attaches(op) ||
+		       (op->kind == OP_EMU && op->number == EMU_PIN);
+
+	return maps_what_is_replaced() && charges &&
+	       readable_pages(op, other) && other->ret == -ENOMEM &&
+	       intree->ret != -ENOMEM;
+}
+
+static bool reads_the_copy(const struct op *op, const struct result *intree,
+			   const struct result *other)
+{
+	struct result rest = *other;
+
+	rest.digest = intree->digest;
+	return maps_what_is_replaced() && op->kind == OP_EMU &&
+	       op->number == EMU_PEEK && other->readable &&
+	       !memcmp(intree, &rest, sizeof(rest));
+}
+
+/* The first row's difference comes together with those of others. */
 struct intended intended[] = {
+	{
+		.reason = "private memory is the process's own, and charged, if a device only reads it",
+		.matches = pays_for_copies,
+	},
 	{
 		.reason = "a range that wraps around is -EOVERFLOW, as in the newest",
 		.matches = overflow,
@@ -254,6 +316,15 @@ struct intended intended[] = {
 		.matches = nobodys_memory,
 		.ends = true,
 	},
+	{
+		.reason = "so it may be more than RLIMIT_MEMLOCK allows",
+		.matches = cannot_pay_for_copies,
+		.ends = true,
+	},
+	{
+		.reason = "and a write of the process's is seen",
+		.matches = reads_the_copy,
+	},
 };
 
 const unsigned int intended_rows = sizeof(intended) / sizeof(intended[0]);
@@ -261,12 +332,20 @@ const unsigned int intended_rows = sizeof(intended) / sizeof(intended[0]);
 struct intended *intended_find(const struct op *op, const struct result *intree,
 			       const struct result *other)
 {
-	bool seen = memcmp(intree, other, sizeof(*intree));
+	struct result rest = *other;
 	unsigned int i;
+	bool seen;
 
-	for (i = 0; i < intended_rows; i++)
+	/* Not only at one operation, but for as long as the memory is mapped. */
+	if (intended[0].matches(op, intree, other)) {
+		rest.locked = intree->locked;
+		if (!memcmp(intree, &rest, sizeof(rest)))
+			return &intended[0];
+	}
+	seen = memcmp(intree, &rest, sizeof(rest));
+	for (i = 1; i < intended_rows; i++)
 		if ((seen || intended[i].unseen) &&
-		    intended[i].matches(op, intree, other))
+		    intended[i].matches(op, intree, &rest))
 			return &intended[i];
 	return NULL;
 }

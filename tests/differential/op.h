@@ -128,6 +128,7 @@ struct result {
 	uint64_t mapped[BITMAP_WORDS];	/* and which bits stand for mapped pages asked about */
 	uint64_t shifted;		/* has the log been asked off a mapping's start? */
 	uint64_t orphans;		/* are there mappings whose process has exited? */
+	uint64_t readable;		/* pages mapped for reading only, or more */
 	uint32_t locked, pinned;	/* VmLck, VmPin, KiB */
 };
 

@@ -10,16 +10,46 @@
 static bool mapped[CONTAINERS][WINDOW_PAGES];
 static bool shifted[CONTAINERS];
 static bool orphans[CONTAINERS];
+/* Mapped for reading only: each page of the window, and how many are elsewhere. */
+static bool readable[CONTAINERS][WINDOW_PAGES];
+static uint64_t readable_elsewhere[CONTAINERS];
+static uint64_t readable_lost;		/* in containers that groups alone still have */
 static unsigned int home[GROUPS];	/* a group's container, counted from 1 */
 
-static void mark(const struct op *op, bool value)
+static void mark(const struct op *op, bool *pages, bool value)
 {
 	uint64_t page;
 
 	/* From outside to outside: a few times in a million, and then forgotten. */
 	for (page = 0; page < WINDOW_PAGES; page++)
 		if (WINDOW + page * PAGE - op->iova < op->size)
-			mapped[op->container][page] = value;
+			pages[page] = value;
+}
+
+static bool in_window(const struct op *op)
+{
+	return op->iova >= WINDOW && op->size <= WINDOW_PAGES * PAGE &&
+	       op->iova - WINDOW <= WINDOW_PAGES * PAGE - op->size;
+}
+
+static void mark_readable(const struct op *op)
+{
+	if (op->flags != VFIO_DMA_MAP_FLAG_READ)
+		return;
+	if (in_window(op))
+		mark(op, readable[op->container], true);
+	else
+		readable_elsewhere[op->container] += op->size / PAGE;
+}
+
+static uint64_t count_readable(unsigned int container)
+{
+	uint64_t pages = readable_elsewhere[container];
+	unsigned int i;
+
+	for (i = 0; i < WINDOW_PAGES; i++)
+		pages += readable[container][i];
+	return pages;
 }
 
 static void forget(unsigned int container)
@@ -27,6 +57,8 @@ static void forget(unsigned int container)
 	shifted[container] = false;
 	orphans[container] = false;
 	memset(mapped[container], 0, sizeof(mapped[container]));
+	memset(readable[container], 0, sizeof(readable[container]));
+	readable_elsewhere[container] = 0;
 }
 
 /* The last one to leave takes everything along. */
@@ -51,6 +83,7 @@ static void replaced(unsigned int container)
 	for (i = 0; i < GROUPS; i++)
 		if (home[i] == container + 1)
 			home[i] = 0;
+	readable_lost += count_readable(container);
 	forget(container);
 }
 
@@ -58,6 +91,10 @@ void shadow_before(const struct op *op, struct result *r)
 {
 	uint64_t i;
 
+	/* one process pays for all of them */
+	r->readable = readable_lost;
+	for (i = 0; i < CONTAINERS; i++)
+		r->readable += count_readable(i);
 	if (op->kind == OP_ATTACH || op->kind == OP_OPEN)
 		r->orphans = orphans[op->container];
 	if (op->kind != OP_DIRTY && op->kind != OP_UNMAP)
@@ -99,16 +136,21 @@ void shadow_after(const struct op *op, const struct result *r)
 	case OP_MAP:
 		if (op->flags & VFIO_DMA_MAP_FLAG_VADDR)
 			break;
-		mark(op, true);
+		mark(op, mapped[op->container], true);
+		mark_readable(op);
 		orphans[op->container] |= op->in_child;
 		break;
 	case OP_UNMAP:
 		if (op->flags & VFIO_DMA_UNMAP_FLAG_VADDR)
 			break;
-		if (op->flags & VFIO_DMA_UNMAP_FLAG_ALL)
+		if (op->flags & VFIO_DMA_UNMAP_FLAG_ALL) {
 			forget(op->container);
-		else
-			mark(op, false);
+			break;
+		}
+		mark(op, mapped[op->container], false);
+		/* v1 hides what begins before the range, and says so by no size */
+		if (r->out[2])
+			mark(op, readable[op->container], false);
 		break;
 	case OP_ATTACH:
 		home[op->group] = op->container + 1;
