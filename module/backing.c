@@ -97,65 +97,6 @@ static void set_name(struct backing *b, const struct vm_area_struct *vma)
 	b->offset = 0;
 }
 
-static void log_refusal(const struct vm_area_struct *vma)
-{
-	pr_warn_ratelimited("%s[%d]: DMA to memory of %pD refused: it belongs to no VFIO device; strict_mmio_maps=N would allow it\n",
-			    current->comm, task_pid_nr(current), vma->vm_file);
-}
-
-/**
- * backing_find() - Look at the memory behind a user address
- * @mm: the address space
- * @first: the address (bytes)
- * @last: how far to look
- * @prot: IOMMU_* permissions wanted
- * @b: what was found
- *
- * Takes mmap_lock.
- *
- * Return: 0 if it is device memory that may be mapped like this; -EFAULT if
- * there is none or the user's own mapping does not permit it; -EPERM, with a
- * line in the log, if strict_mmio_maps keeps it out; -EINTR.
- */
-int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
-		 int prot, struct backing *b)
-{
-	struct vm_area_struct *vma;
-	int ret = 0;
-
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-
-	vma = vma_lookup(mm, first);
-	if (!vma || !(vma->vm_flags & VM_PFNMAP) || !vma_permits(vma, prot)) {
-		ret = -EFAULT;
-		goto out;
-	}
-
-	b->no_wait = false;
-	b->file = vma->vm_file;
-	b->vfio = vma_vfio_device(vma);
-	set_name(b, vma);
-	if (!b->vfio && READ_ONCE(strict_mmio_maps)) {
-		log_refusal(vma);
-		ret = -EPERM;
-		goto out;
-	}
-
-	while (vma->vm_end - 1 < last) {
-		struct vm_area_struct *next = vma_lookup(mm, vma->vm_end);
-
-		if (!next || next->vm_file != b->file ||
-		    !(next->vm_flags & VM_PFNMAP))
-			break;
-		vma = next;
-	}
-	b->last = min(last, vma->vm_end - 1);
-out:
-	mmap_read_unlock(mm);
-	return ret;
-}
-
 /* RAM that is only mapped like a device's: its owner may free it any time. */
 static bool is_ram(unsigned long pfn)
 {
@@ -403,8 +344,7 @@ static bool still_is(const struct vm_area_struct *vma, int prot,
 		     const struct backing *b)
 {
 	return vma && vma->vm_flags & VM_PFNMAP && vma->vm_file == b->file &&
-	       vma_permits(vma, prot) && !vma_vfio_device(vma) == !b->vfio &&
-	       (b->vfio || !READ_ONCE(strict_mmio_maps));
+	       vma_permits(vma, prot) && !vma_vfio_device(vma) == !b->vfio;
 }
 
 /**
@@ -449,27 +389,10 @@ static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 	return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
 }
 
-/**
- * backing_resolve() - Find the physical addresses of device memory
- * @mm: the address space, whose users the caller holds, or which it only looks at
- * @first: first user address
- * @last: last user address
- * @prot: IOMMU_* permissions wanted
- * @b: what backing_find() had found there; gets its region
- * @iova: device address that @first has
- * @ex: the extents are added to these
- *
- * Takes mmap_lock, and faults in what is needed, so on return the process's
- * own mapping of all of it works and its driver knows of it. The extents may
- * be used only if no invalidation came since before the call.
- *
- * Return: 0; -EFAULT if some of it is not there, or no longer what @b says,
- * or its device's memory is off; -EBUSY instead of waiting for a device,
- * -EINPROGRESS instead of waiting for mmap_lock; -ENOMEM; -EINTR.
- */
-int backing_resolve(struct mm_struct *mm, unsigned long first,
-		    unsigned long last, int prot, struct backing *b,
-		    dma_addr_t iova, struct extents *ex)
+/* What backing_resolve() does, whatever strict_mmio_maps says. */
+static int resolve(struct mm_struct *mm, unsigned long first,
+		   unsigned long last, int prot, struct backing *b,
+		   dma_addr_t iova, struct extents *ex)
 {
 	struct extent e = { .iova = iova };
 	bool write = prot & IOMMU_WRITE;
@@ -504,6 +427,106 @@ int backing_resolve(struct mm_struct *mm, unsigned long first,
 	}
 	mmap_read_unlock(mm);
 	return ret;
+}
+
+static bool is_forbidden(const struct backing *b)
+{
+	return !b->vfio && READ_ONCE(strict_mmio_maps);
+}
+
+/*
+ * The advice is for memory that strict_mmio_maps alone keeps out. RAM that a driver
+ * maps like a device's, for one, is -EFAULT without it, too: so it is tried.
+ */
+static int refuse(struct mm_struct *mm, unsigned long first, int prot,
+		  struct backing *b)
+{
+	struct extents ex = {};
+	int ret = resolve(mm, first, b->last, prot, b, 0, &ex);
+
+	extents_free(&ex);
+	if (ret)
+		return ret;
+	pr_warn_ratelimited("%s[%d]: DMA to memory of %s refused: it belongs to no VFIO device; strict_mmio_maps=N would allow it\n",
+			    current->comm, task_pid_nr(current), b->name);
+	return -EPERM;
+}
+
+/**
+ * backing_find() - Look at the memory behind a user address
+ * @mm: the address space
+ * @first: the address (bytes)
+ * @last: how far to look
+ * @prot: IOMMU_* permissions wanted
+ * @b: what was found
+ *
+ * Takes mmap_lock.
+ *
+ * Return: 0 if it is device memory that may be mapped like this; -EFAULT if
+ * there is none or the user's own mapping does not permit it; -EPERM, with a
+ * line in the log, if nothing but strict_mmio_maps keeps it out; -ENOMEM;
+ * -EINTR.
+ */
+int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
+		 int prot, struct backing *b)
+{
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+
+	vma = vma_lookup(mm, first);
+	if (!vma || !(vma->vm_flags & VM_PFNMAP) || !vma_permits(vma, prot)) {
+		ret = -EFAULT;
+		goto out;
+	}
+
+	b->no_wait = false;
+	b->file = vma->vm_file;
+	b->vfio = vma_vfio_device(vma);
+	set_name(b, vma);
+	while (vma->vm_end - 1 < last) {
+		struct vm_area_struct *next = vma_lookup(mm, vma->vm_end);
+
+		if (!next || next->vm_file != b->file ||
+		    !(next->vm_flags & VM_PFNMAP))
+			break;
+		vma = next;
+	}
+	b->last = min(last, vma->vm_end - 1);
+out:
+	mmap_read_unlock(mm);
+	if (!ret && is_forbidden(b))
+		ret = refuse(mm, first, prot, b);
+	return ret;
+}
+
+/**
+ * backing_resolve() - Find the physical addresses of device memory
+ * @mm: the address space, whose users the caller holds, or which it only looks at
+ * @first: first user address
+ * @last: last user address
+ * @prot: IOMMU_* permissions wanted
+ * @b: what backing_find() had found there; gets its region
+ * @iova: device address that @first has
+ * @ex: the extents are added to these
+ *
+ * Takes mmap_lock, and faults in what is needed, so on return the process's
+ * own mapping of all of it works and its driver knows of it. The extents may
+ * be used only if no invalidation came since before the call.
+ *
+ * Return: 0; -EFAULT if some of it is not there, or no longer what @b says,
+ * or its device's memory is off; -EBUSY instead of waiting for a device,
+ * -EINPROGRESS instead of waiting for mmap_lock; -ENOMEM; -EINTR.
+ */
+int backing_resolve(struct mm_struct *mm, unsigned long first,
+		    unsigned long last, int prot, struct backing *b,
+		    dma_addr_t iova, struct extents *ex)
+{
+	if (is_forbidden(b))
+		return -EFAULT;
+	return resolve(mm, first, last, prot, b, iova, ex);
 }
 
 /** backing_init() - On module load. Return: 0, or a negative errno */

@@ -5,8 +5,13 @@
  * Such memory here is the BAR of a device without a driver, mapped through
  * its sysfs file.
  */
+#include <fcntl.h>
+#include <linux/dma-heap.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kmsg.h"
@@ -15,6 +20,8 @@
 
 #define STRICT	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
 #define TAINT_USER_BIT	6
+
+#define LACKING		120	/* what a child returns: the kernel has no such thing */
 
 static struct host_bar other;		/* mapped for DMA */
 static struct host_bar witness;		/* the same memory, another mmap */
@@ -85,6 +92,89 @@ static void refusal_leaves_nothing(void **state)
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
 }
 
+/* A positive errno, or LACKING. */
+static int map_drivers_ram(void *mem, size_t len)
+{
+	return -vfio_dma_map(&rig.container, mem, IOVA, len, VFIO_DMA_RO);
+}
+
+static int map_heap(void *arg)
+{
+	struct dma_heap_allocation_data buffer = {
+		.len = MIB,
+		.fd_flags = O_RDWR | O_CLOEXEC,
+	};
+	int heap = open("/dev/dma_heap/system", O_RDONLY | O_CLOEXEC);
+	void *mem;
+
+	(void)arg;
+	if (heap < 0 || ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &buffer))
+		return LACKING;
+	mem = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, buffer.fd, 0);
+	return mem == MAP_FAILED ? LACKING : map_drivers_ram(mem, MIB);
+}
+
+/* A time namespace has a page of its own for the vDSO, which is mapped so. */
+static int map_time(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long addr = 0;
+	char line[256];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, "[vvar]"))
+			addr = strtoul(line, NULL, 16);
+	return addr ? map_drivers_ram((void *)addr, PAGE) : LACKING;
+}
+
+/* Only children are in the new one. */
+static int map_time_namespace(void *arg)
+{
+	int status;
+	pid_t pid;
+
+	(void)arg;
+	if (unshare(CLONE_NEWTIME))
+		return LACKING;
+	pid = fork();
+	if (!pid)
+		_exit(map_time());
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return 1;
+	return WEXITSTATUS(status);
+}
+
+static bool is_refused_as_ram(int (*map)(void *arg))
+{
+	int log = kmsg_open(), ret = proc_run(map, NULL);
+
+	if (ret == LACKING) {
+		close(log);
+		return false;
+	}
+	assert_int_equal(ret, EFAULT);
+	assert_false(kmsg_says(log, "strict_mmio_maps"));
+	close(log);
+	return true;
+}
+
+/* Nobody is told to allow what would not be allowed. */
+static void ram_that_a_driver_maps_is_refused_without_advice(void **state)
+{
+	bool heap = is_refused_as_ram(map_heap);
+	bool time = is_refused_as_ram(map_time_namespace);
+
+	(void)state;
+	if (!heap && !time)
+		lacks("RAM that a driver maps like a device's");
+	if (on_tether())
+		ok(proc_write_file(STRICT, "0"));
+	if (heap)
+		assert_int_equal(proc_run(map_heap, NULL), EFAULT);
+	if (time)
+		assert_int_equal(proc_run(map_time_namespace, NULL), EFAULT);
+}
+
 static void strict_is_the_default(void **state)
 {
 	char text[8];
@@ -150,6 +240,8 @@ static const struct CMUnitTest tests[] = {
 	SECURITY(other_drivers_memory_is_refused, setup, teardown),
 	TETHER(refusal_leaves_nothing, setup, teardown),
 	TETHER(turning_it_off_taints_and_is_logged, setup, teardown),
+	TEST(ram_that_a_driver_maps_is_refused_without_advice, rig_unmapped,
+	     teardown),
 	TEST(with_strict_off_other_memory_is_reached, setup_off, teardown),
 	SECURITY(with_strict_off_munmap_revokes, setup_off, teardown),
 	SECURITY(with_strict_off_mprotect_revokes, setup_off, teardown),
