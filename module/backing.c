@@ -135,7 +135,7 @@ static int read_entry(struct vm_area_struct *vma, unsigned long addr,
  * Read an entry, faulting it in if need be: twice where the first fault makes
  * one that does not permit the write. -EAGAIN: mmap_lock was dropped and taken
  * again, so @vma may be gone; not with @keep_lock, for which a fault handler has
- * to do without.
+ * to do without. -ENXIO: a VFIO device has no memory there now.
  */
 static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 		       bool write, bool keep_lock, struct entry *e)
@@ -150,6 +150,8 @@ static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 			return -EFAULT;
 		ret = fixup_user_fault(vma->vm_mm, addr, flags,
 				       keep_lock ? NULL : &unlocked);
+		if (ret == -EFAULT && !unlocked && vma_vfio_device(vma))
+			return -ENXIO;
 		if (ret)
 			return ret;
 		if (unlocked)
@@ -399,6 +401,7 @@ static int resolve(struct mm_struct *mm, unsigned long first,
 	unsigned long addr = first;
 	struct vm_area_struct *vma;
 	int ret = lock_to_resolve(mm, b);
+	bool off = false;
 
 	if (ret)
 		return ret;
@@ -410,6 +413,11 @@ static int resolve(struct mm_struct *mm, unsigned long first,
 			ret = -EFAULT;
 			break;
 		}
+		/* with the memory off the VMAs are looked at, no more */
+		if (off) {
+			addr = vma->vm_end;
+			continue;
+		}
 		ret = prepare_vma(vma, addr, b);
 		if (!ret)
 			ret = resolve_some(vma, &addr,
@@ -417,7 +425,9 @@ static int resolve(struct mm_struct *mm, unsigned long first,
 					   write, b->no_wait, &e, ex);
 		if (!ret && ex->nr == 1)
 			set_region(b, vma, ex->v[0].phys);
-		if (ret == -EAGAIN)
+		if (ret == -ENXIO)
+			off = true;
+		if (ret == -EAGAIN || ret == -ENXIO)
 			ret = 0;
 		if (!ret && fatal_signal_pending(current))
 			ret = -EINTR;
@@ -426,7 +436,7 @@ static int resolve(struct mm_struct *mm, unsigned long first,
 		cond_resched();
 	}
 	mmap_read_unlock(mm);
-	return ret;
+	return !ret && off ? -ENXIO : ret;
 }
 
 static bool is_forbidden(const struct backing *b)
@@ -516,9 +526,10 @@ out:
  * own mapping of all of it works and its driver knows of it. The extents may
  * be used only if no invalidation came since before the call.
  *
- * Return: 0; -EFAULT if some of it is not there, or no longer what @b says,
- * or its device's memory is off; -EBUSY instead of waiting for a device,
- * -EINPROGRESS instead of waiting for mmap_lock; -ENOMEM; -EINTR.
+ * Return: 0; -EFAULT if some of it is not there, or no longer what @b says;
+ * -ENXIO if that is not so, but a VFIO device's memory is off; -EBUSY instead
+ * of waiting for a device, -EINPROGRESS instead of waiting for mmap_lock;
+ * -ENOMEM; -EINTR.
  */
 int backing_resolve(struct mm_struct *mm, unsigned long first,
 		    unsigned long last, int prot, struct backing *b,

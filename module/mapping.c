@@ -498,7 +498,7 @@ static void untether(struct container *c, struct mapping *m,
  * @size: its size (bytes)
  *
  * RAM is taken on trust to be the same. Device memory is mirrored from the
- * new address on.
+ * new address on, once it is on if it is off.
  *
  * Return: 0; with the mapping still stale: -ENOENT if there is none, -EINVAL
  * if it is not exactly this or not stale, -EFAULT if device memory is not at

@@ -77,6 +77,7 @@
 #include <linux/iommu.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
+#include <linux/lockdep.h>
 #include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -169,7 +170,8 @@ struct source {
  *	    over the mirror cannot be LIVE, and only LIVE ones need it.
  * @extents: what is in the IOMMU; some: LIVE
  * @revoked_at: when it was last revoked
- * @away_since: when it stopped to be LIVE, 0 while it is and before it was
+ * @away_since: when it, or what it replaced, stopped to be LIVE; 0 while it is
+ *		and before it was
  * @revocations: how often it did
  * @source: whose memory it is
  * @at: in source->live while it is LIVE, in source->waiting while it waits until the
@@ -786,6 +788,38 @@ static int subscribe(struct mirror *m, struct mm_struct *mm)
 	return ret == -EINTR ? -ERESTARTNOINTR : ret;
 }
 
+/*
+ * Its memory is where the user says, but off: it is REVOKED from the beginning, and
+ * away since the mirror was that it replaces.
+ */
+static void begin_revoked(struct mirror *m, const struct mirror *replaced)
+{
+	lockdep_assert_held(&m->container->lock);
+	mutex_lock(&m->container->mirror_lock);
+	m->away_since = replaced->away_since ?: ktime_get();
+	if (!is_gone(m))
+		await_restore(m, SOON_NS);
+	mutex_unlock(&m->container->mirror_lock);
+}
+
+/* The first time. What replaces a mirror need not be on, nor need that have been. */
+static int establish_first(struct mirror *m, struct segment *replaced)
+{
+	struct mirror *old = replaced ? to_mirror(replaced) : NULL;
+	int ret = establish(m, UINT_MAX, old);
+
+	if (ret == -ENXIO) {
+		if (!old)
+			return -EFAULT;
+		begin_revoked(m, old);
+		ret = 0;
+	}
+	/* part of it went meanwhile: a hole in a new mapping is an error */
+	if (!ret && READ_ONCE(m->cuts))
+		ret = -EFAULT;
+	return ret;
+}
+
 /**
  * mirror_map() - Mirror device memory
  * @c: the container, its lock held
@@ -796,12 +830,13 @@ static int subscribe(struct mirror *m, struct mm_struct *mm)
  *	      revoke in the moment in which the new one is entered, or NULL: then
  *	      the memory is the mapping's mm's, whose users the caller holds
  *
- * Goes as far as the VMAs are of the same file; all the way if it replaces.
+ * Goes as far as the VMAs are of the same file; all the way if it replaces. If
+ * the memory is off, one that replaces is REVOKED and awaits restore.
  *
  * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT
- * if there is no device memory that may be mapped so, or it is off; -EPERM if
- * strict_mmio_maps keeps it out; -ENOSPC if there are too many mirrors;
- * -ENOMEM; -EINTR; or what the IOMMU driver said.
+ * if there is no device memory that may be mapped so, or if it is off and none
+ * is replaced; -EPERM if strict_mmio_maps keeps it out; -ENOSPC if there are
+ * too many mirrors; -ENOMEM; -EINTR; or what the IOMMU driver said.
  */
 struct segment *mirror_map(struct container *c, struct mapping *mapping,
 			   size_t offset, size_t size,
@@ -831,10 +866,7 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 	}
 	c->mirrors_avail--;
 
-	ret = establish(m, UINT_MAX, replaced ? to_mirror(replaced) : NULL);
-	/* part of it went meanwhile: a hole in a new mapping is an error */
-	if (!ret && READ_ONCE(m->cuts))
-		ret = -EFAULT;
+	ret = establish_first(m, replaced);
 	if (ret) {
 		mirror_unmap(c, &m->seg);
 		/* revoked, perhaps, for one that has not come to stay */

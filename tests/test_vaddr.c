@@ -460,6 +460,78 @@ static void a_new_address_without_the_device_memory_is_refused(void **state)
 	expect_blocked(IOVA, 0);
 }
 
+/* A live update does not wait for a guest to turn its memory on. */
+static void a_new_address_is_taken_while_the_memory_is_off(void **state)
+{
+	struct vfio_tether_query q;
+	uint8_t *moved;
+
+	(void)state;
+	ok(make_stale(IOVA, RIG_LEN, NULL));
+	ok(vfio_decoding(&rig.device, false));
+	moved = map_bar();
+	ok(new_address(moved, IOVA, RIG_LEN));
+	munmap(rig.map, RIG_LEN);
+	rig.map = moved;
+	refused(EINVAL, new_address(moved, IOVA, RIG_LEN));
+	if (on_tether()) {
+		ok(rig_query(IOVA, RIG_LEN, &q));
+		assert_int_equal(q.revoked, RIG_LEN);
+	}
+	ok(vfio_decoding(&rig.device, true));
+	expect_return(IOVA, 0, now(), 2.0);
+	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
+}
+
+/* ... and is tethered to it, off or not. */
+static void memory_that_was_off_goes_with_its_new_address(void **state)
+{
+	uint8_t *moved;
+
+	(void)state;
+	ok(make_stale(IOVA, RIG_LEN, NULL));
+	ok(vfio_decoding(&rig.device, false));
+	moved = map_bar();
+	ok(new_address(moved, IOVA, RIG_LEN));
+	munmap(moved, RIG_HALF);
+	ok(vfio_decoding(&rig.device, true));
+	expect_return(IOVA + RIG_HALF, RIG_HALF, now(), 2.0);
+	expect_blocked(IOVA, 0);
+	munmap(moved + RIG_HALF, RIG_HALF);
+	expect_blocked(IOVA + RIG_HALF, RIG_HALF);
+}
+
+/* That the memory is off does not make good what would be refused otherwise. */
+static void off_or_not_a_new_address_needs_the_device_memory(void **state)
+{
+	uint8_t *nothing = vfio_reserve(RIG_LEN, PAGE, 0), *half, *rest;
+
+	(void)state;
+	assert_non_null(nothing);
+	ok(make_stale(IOVA, RIG_LEN, NULL));
+	ok(vfio_decoding(&rig.device, false));
+	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
+	half = vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_HALF,
+				PROT_READ | PROT_WRITE, nothing);
+	assert_non_null(half);
+	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
+	/* the rest of it may not be written to */
+	rest = vfio_region_mmap(&rig.device, TARGET_BAR, RIG_HALF, RIG_HALF,
+				PROT_READ, nothing + RIG_HALF);
+	assert_non_null(rest);
+	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
+	munmap(nothing, RIG_LEN);
+
+	/* still stale, and at the old address, to which it comes back */
+	refused(EINVAL, make_stale(IOVA, RIG_LEN, NULL));
+	ok(vfio_decoding(&rig.device, true));
+	expect_return(IOVA, 0, now(), 2.0);
+	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
+	munmap(rig.map, RIG_LEN);
+	rig.map = NULL;
+	expect_blocked(IOVA, 0);
+}
+
 static void map_page(uint8_t *at, uint64_t offset)
 {
 	assert_ptr_equal(vfio_region_mmap(&rig.device, TARGET_BAR, offset, PAGE,
@@ -513,6 +585,12 @@ static const struct CMUnitTest tests[] = {
 	SECURITY(stale_device_memory_goes_with_its_old_address, rig_mapped,
 		 rig_heal),
 	TETHER(a_new_address_without_the_device_memory_is_refused, rig_mapped,
+	       rig_heal),
+	TEST(a_new_address_is_taken_while_the_memory_is_off, rig_mapped,
+	     rig_heal),
+	SECURITY(memory_that_was_off_goes_with_its_new_address, rig_mapped,
+		 rig_heal),
+	TETHER(off_or_not_a_new_address_needs_the_device_memory, rig_mapped,
 	       rig_heal),
 	TETHER(half_of_a_new_address_changes_nothing, rig_unmapped, rig_heal),
 };
