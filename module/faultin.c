@@ -20,6 +20,10 @@
  * it had: helpers are on CPUs of the caller's node, allocate for its memory
  * cgroup, and do not help one that has a memory policy or a cpuset's nodes, nor
  * with hugetlb one that a cgroup charges for it.
+ *
+ * The time, too: helpers are workers of the kernel's, in the root CPU group and
+ * of the usual class, and nobody can account to another task what they use. So
+ * they help only a caller that nothing limits which does not limit them.
  */
 #include <linux/atomic.h>
 #include <linux/cgroup.h>
@@ -32,6 +36,8 @@
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/rcupdate.h>
+#include <linux/resource.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -167,10 +173,32 @@ static bool has_mempolicy(void)
 #endif
 }
 
+/* In any but the root, of whichever hierarchy has the controller. */
+static bool __maybe_unused is_in_cgroup(int controller)
+{
+	bool child;
+
+	rcu_read_lock();
+	child = task_css(current, controller)->parent;
+	rcu_read_unlock();
+	return child;
+}
+
+/* Is its time limited, or shared out, by what a helper's is not? */
+static bool time_is_limited(void)
+{
+#ifdef CONFIG_CGROUP_SCHED
+	if (is_in_cgroup(cpu_cgrp_id))
+		return true;
+#endif
+	return current->policy != SCHED_NORMAL || task_nice(current) > 0 ||
+	       rlimit(RLIMIT_CPU) != RLIM_INFINITY;
+}
+
 /* A helper has no policy, and may allocate on every node. */
 static bool may_be_helped(void)
 {
-	return !has_mempolicy() &&
+	return !time_is_limited() && !has_mempolicy() &&
 	       nodes_subset(node_states[N_MEMORY], cpuset_current_mems_allowed);
 }
 
@@ -209,9 +237,7 @@ static bool hugetlb_is_charged(void)
 	bool charged = compat_hugetlb_is_charged_as_memory();
 
 #ifdef CONFIG_CGROUP_HUGETLB
-	rcu_read_lock();
-	charged = charged || task_css(current, hugetlb_cgrp_id)->parent;
-	rcu_read_unlock();
+	charged = charged || is_in_cgroup(hugetlb_cgrp_id);
 #endif
 	return charged;
 }

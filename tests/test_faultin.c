@@ -307,6 +307,82 @@ static void a_caller_with_a_memory_policy_is_not_helped(void **state)
 	assert_true(faults >= (long)PAGES);
 }
 
+/*
+ * By what the kernel accounts, not by the clock: the group has half a CPU, so that a
+ * helper that it does not limit would do more than the caller.
+ */
+static void all_of_it_is_accounted_to_the_callers_cpu_group(void **state)
+{
+	long used, others, faults;
+	uint8_t *mem;
+	int ret;
+
+	(void)state;
+	ret = cgroup_enter("cpu");
+	if (ret == -ENODEV || ret == -EINVAL)
+		lacks("a control group's CPU controller");
+	ok(ret);
+	ok(cgroup_write("cpu.max", "50000 100000"));
+	mem = small_pages();
+	used = cgroup_field("cpu.stat", "usage_usec");
+	others = proc_kworkers_usec();
+	faults = faults_to_map(mem);
+	used = cgroup_field("cpu.stat", "usage_usec") - used;
+	others = proc_kworkers_usec() - others;
+	ok(cgroup_write("cpu.max", "max"));
+	if (others * 4 > used)
+		broken("%ld us were used outside of the group, %ld in it", others,
+		       used);
+	assert_true(faults >= (long)PAGES);
+}
+
+static void expect_no_help(const char *why)
+{
+	long faults = faults_to_map(small_pages());
+
+	if (faults < (long)PAGES)
+		broken("%s: %ld of %llu faults were the caller's", why, faults,
+		       PAGES);
+}
+
+/* A helper is of the usual class, and its time is nobody's. */
+static void a_caller_whose_time_is_limited_is_not_helped(void **state)
+{
+	static const struct sched_param none;
+	struct rlimit limit, seconds;
+
+	(void)state;
+	assert_int_equal(setpriority(PRIO_PROCESS, 0, 5), 0);
+	expect_no_help("nice");
+	assert_int_equal(setpriority(PRIO_PROCESS, 0, 0), 0);
+
+	assert_int_equal(sched_setscheduler(0, SCHED_IDLE, &none), 0);
+	expect_no_help("SCHED_IDLE");
+	assert_int_equal(sched_setscheduler(0, SCHED_OTHER, &none), 0);
+
+	assert_int_equal(getrlimit(RLIMIT_CPU, &limit), 0);
+	seconds = limit;
+	seconds.rlim_cur = 24 * 60 * 60;
+	assert_int_equal(setrlimit(RLIMIT_CPU, &seconds), 0);
+	expect_no_help("RLIMIT_CPU");
+	assert_int_equal(setrlimit(RLIMIT_CPU, &limit), 0);
+}
+
+/* What a failed test has left, of what is the thread's own. */
+static int teardown_limits(void **state)
+{
+	static const struct sched_param none;
+	struct rlimit limit;
+
+	sched_setscheduler(0, SCHED_OTHER, &none);
+	setpriority(PRIO_PROCESS, 0, 0);
+	getrlimit(RLIMIT_CPU, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_CPU, &limit);
+	cgroup_write("cpu.max", "max");
+	return teardown(state);
+}
+
 /* -errno of the mapping, positive. If it waits, this process does not live to say. */
 static int map_what_nobody_serves(void *arg)
 {
@@ -410,6 +486,10 @@ static const struct CMUnitTest tests[] = {
 	TEST(hugetlb_is_charged_to_the_control_group_of_the_caller, NULL, teardown),
 	TETHER(cpus_that_the_caller_may_not_use_do_not_help, NULL, teardown),
 	TETHER(a_caller_with_a_memory_policy_is_not_helped, NULL, teardown),
+	TETHER(all_of_it_is_accounted_to_the_callers_cpu_group, NULL,
+	       teardown_limits),
+	TETHER(a_caller_whose_time_is_limited_is_not_helped, NULL,
+	       teardown_limits),
 	TEST(memory_that_a_userfaultfd_serves_is_refused, NULL, teardown),
 	TEST(memory_whose_key_the_thread_lacks_is_reached, NULL, teardown),
 	TEST(a_mapping_beyond_the_limit_touches_little, NULL, teardown),

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -35,12 +36,40 @@ void cgroup_leave(void)
 	proc_write_file(ROOT "/cgroup.procs", "0");
 }
 
-long cgroup_number(const char *file)
+static int read_group(const char *file, char *text, size_t size)
 {
-	char path[128], text[64];
-	int ret;
+	char path[128];
 
 	snprintf(path, sizeof(path), GROUP "/%s", file);
-	ret = proc_read_file(path, text, sizeof(text));
+	return proc_read_file(path, text, size);
+}
+
+long cgroup_number(const char *file)
+{
+	char text[64];
+	int ret = read_group(file, text, sizeof(text));
+
 	return ret ? ret : atol(text);
+}
+
+long cgroup_field(const char *file, const char *word)
+{
+	size_t len = strlen(word);
+	char text[2048], *line;
+	int ret = read_group(file, text, sizeof(text));
+
+	if (ret)
+		return ret;
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		if (!strncmp(line, word, len) && line[len] == ' ')
+			return atol(line + len);
+	return -ENOENT;
+}
+
+int cgroup_write(const char *file, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), GROUP "/%s", file);
+	return proc_write_file(path, text);
 }

@@ -2,6 +2,7 @@
 /*
  * Process accounting and children: see proc.h.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -107,6 +108,41 @@ long proc_pages_pinned(void)
 	if (!up || !down)
 		return -ENOENT;
 	return strtol(up + 21, NULL, 10) - strtol(down + 21, NULL, 10);
+}
+
+/* 0 also if it is no worker, or has gone. */
+static long kworker_ticks(const char *pid)
+{
+	unsigned long user, system;
+	char path[300], text[1024];
+	const char *rest;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	if (proc_read_file(path, text, sizeof(text)))
+		return 0;
+	rest = strrchr(text, ')');
+	if (!rest || !strstr(text, "(kworker/"))
+		return 0;
+	/* the first behind the name is field 3, and these are 14 and 15 */
+	if (sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+		   &user, &system) != 2)
+		return 0;
+	return user + system;
+}
+
+long proc_kworkers_usec(void)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+	long ticks = 0;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+			ticks += kworker_ticks(entry->d_name);
+	closedir(dir);
+	return ticks * (1000000 / sysconf(_SC_CLK_TCK));
 }
 
 static int drop_privileges(uint64_t memlock)

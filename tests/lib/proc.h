@@ -18,6 +18,9 @@ long proc_meminfo_kb(const char *field);
 /* Pages ever pinned by the kernel less those unpinned. -errno. */
 long proc_pages_pinned(void);
 
+/* CPU time that the kernel's workers have used so far, in microseconds. -errno. */
+long proc_kworkers_usec(void);
+
 /*
  * Run fn(arg) in a forked child as an unprivileged user without capabilities
  * and with this RLIMIT_MEMLOCK (PROC_KEEP: leave it). Returns what fn
