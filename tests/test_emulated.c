@@ -136,6 +136,27 @@ static void emulated_device_pins_the_right_page(void **state)
 	assert_int_equal(proc_pages_pinned(), pinned);
 }
 
+/* Untouched, and private: a page of its own is what the process gets by writing. */
+static void emulated_device_reads_what_is_written_later(void **state)
+{
+	uint8_t *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	assert_ptr_not_equal(own, MAP_FAILED);
+	ok(vfio_dma_map(&container, own, IOVA, PAGE, VFIO_DMA_RO));
+	assert_int_equal(emu_pin(&emu, IOVA, 1, EMU_PROT_READ), 1);
+	memcpy(own, pattern, LEN);
+	ok(emu_peek(&emu, IOVA, got, LEN));
+	/* 6.1's in-tree has pinned the zero page */
+	if (on_tether() || !kernel_before(6, 2))
+		assert_memory_equal(got, pattern, LEN);
+	else
+		assert_memory_not_equal(got, pattern, LEN);
+	assert_int_equal(unpin(&emu, 0, 1), 1);
+	munmap(own, PAGE);
+}
+
 static void emulated_pins_need_version_2(void **state)
 {
 	(void)state;
@@ -578,6 +599,7 @@ static void late_group_is_refused_where_its_reserved_range_is_mapped(void **stat
 
 static const struct CMUnitTest tests[] = {
 	V2(emulated_device_pins_the_right_page),
+	V2(emulated_device_reads_what_is_written_later),
 	TEST(emulated_pins_need_version_2, setup_v1, teardown),
 	V2(emulated_pin_checks_the_mapping),
 	V2(emulated_device_cannot_pin_device_memory),

@@ -4,9 +4,12 @@
  * accounted and given back.
  */
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <signal.h>
 #include <unistd.h>
@@ -690,6 +693,54 @@ static void shared_and_forbidden_memory_is_not_copied(void **state)
 	munmap(mem, 2 * PAGE);
 }
 
+/* A userfaultfd that is told of writes to it. -errno. */
+static int write_protect(uint8_t *mem, size_t len)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+	};
+	struct uffdio_register range = {
+		.range = { .start = (uintptr_t)mem, .len = len },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	struct uffdio_writeprotect protect = {
+		.range = range.range,
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &range) ||
+	    ioctl(fd, UFFDIO_WRITEPROTECT, &protect))
+		return -errno;
+	return fd;
+}
+
+/*
+ * A page that is the process's own can be read by a device all the same. To make one
+ * its own takes a write before 6.2, which tether does not make: that is not its to do.
+ */
+static void memory_that_a_userfaultfd_protects_is_read_if_it_can_be(void **state)
+{
+	const int expected = on_tether() && kernel_before(6, 2) ? -EFAULT : 0;
+	uint8_t *mem = anonymous(2 * PAGE);
+	int fd;
+
+	(void)state;
+	madvise(mem, 2 * PAGE, MADV_NOHUGEPAGE);
+	mem[0] = 1;
+	touch_for_reading(mem, 2 * PAGE);
+	fd = write_protect(mem, 2 * PAGE);
+	if (fd < 0)
+		lacks("write protection by userfaultfd");
+	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RO));
+	assert_int_equal(vfio_dma_map(&container, mem + PAGE, IOVA + PAGE, PAGE,
+				      VFIO_DMA_RO), expected);
+	close(fd);
+	munmap(mem, 2 * PAGE);
+}
+
 static int map_and_leave(void *arg)
 {
 	uint8_t *mem = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
@@ -764,6 +815,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(memory_shared_by_fork_is_read_as_it_is_written_later, setup,
 	     teardown),
 	TEST(shared_and_forbidden_memory_is_not_copied, setup, teardown),
+	TEST(memory_that_a_userfaultfd_protects_is_read_if_it_can_be, setup,
+	     teardown),
 	TEST(memory_of_a_process_that_ended_is_released, setup, teardown),
 	TEST(closing_the_container_releases_everything, setup, teardown),
 };
