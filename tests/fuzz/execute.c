@@ -1,61 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An episode's process: a container with a device that has memory, a second
- * group, and an arena of addresses. What calls return matters to nobody.
+ * An episode's process: a container with a device that has memory, a second one with a
+ * group, one more group, and an arena of addresses. What calls return matters to nobody.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "vfio.h"
 
-#define DEVICE		"0000:00:05.0"	/* 64 MiB in BAR 2, no reset */
+#define DEVICE		"0000:01:00.0"	/* 1 GiB in BAR 2, bus reset */
 #define GROUP2		"0000:00:04.0"
-#define BAR		2
-#define DEVICE_LEN	(64ULL << 20)
+#define GROUP3		"0000:00:03.0"
 
-static struct vfio_container container;
+static struct vfio_container container, container2;
 static struct vfio_device device;
-static int group2;
+static int group2, group3;
 static uint8_t *buffer;		/* THREADS of: writable, read-only, nothing */
+
+static bool cannot(const char *what, int ret)
+{
+	if (ret < 0)
+		fprintf(stderr, "fuzz: %s: %s\n", what, strerror(-ret));
+	return ret < 0;
+}
+
+static int open_group(const char *bdf)
+{
+	int ret = vfio_device_bind(bdf);
+
+	return ret ? ret : vfio_group_open(bdf);
+}
+
+static bool open_vfio(void)
+{
+	return !cannot("container", vfio_container_open(&container, VFIO_TYPE1v2_IOMMU)) &&
+	       !cannot("container", vfio_container_open(&container2, VFIO_TYPE1v2_IOMMU)) &&
+	       !cannot(DEVICE, vfio_device_open_patiently(&device, &container, DEVICE,
+							  NULL)) &&
+	       !cannot(GROUP2, group2 = open_group(GROUP2)) &&
+	       !cannot(GROUP3, group3 = open_group(GROUP3)) &&
+	       !cannot(GROUP3, vfio_group_attach(group3, &container2));
+}
 
 bool episode_begin(void)
 {
-	int ret = vfio_container_open(&container, VFIO_TYPE1v2_IOMMU);
-
-	if (!ret)
-		ret = vfio_device_open_patiently(&device, &container, DEVICE,
-						 NULL);
-	if (!ret)
-		ret = vfio_device_bind(GROUP2);
-	if (ret) {
-		fprintf(stderr, "fuzz: %s: %s\n", DEVICE, strerror(-ret));
+	if (!open_vfio())
 		return false;
-	}
-	group2 = vfio_group_open(GROUP2);
 	buffer = mmap(NULL, THREADS * 3 * PAGE, PROT_NONE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (unsigned int i = 0; i < THREADS; i++) {
 		mprotect(buffer + i * 3 * PAGE, PAGE, PROT_READ | PROT_WRITE);
 		mprotect(buffer + (i * 3 + 1) * PAGE, PAGE, PROT_READ);
 	}
-	mmap((void *)ARENA, ARENA_LEN / 2, PROT_READ | PROT_WRITE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	vfio_region_mmap(&device, BAR, 0, ARENA_LEN / 2, PROT_READ | PROT_WRITE,
-			 (void *)(ARENA + ARENA_LEN / 2));
-	return true;
+	return memory_begin(&device);
 }
 
 static int fd_of(uint64_t n)
 {
-	const int fds[FDS] = { container.fd, device.group, device.fd, group2 };
+	const int fds[FDS] = {
+		container.fd, device.group, device.fd, group2, container2.fd, group3
+	};
 
 	return fds[n % FDS];
 }
@@ -76,152 +86,128 @@ static void *place_of(const struct call *call, unsigned int thread)
 	return page;
 }
 
-/* Never beyond the arena: the process has to live. */
-static void *first_of(uint64_t page)
+/*
+ * A group can be open only once, so the old file has to go before the new one comes; the
+ * other thread finds /dev/null meanwhile. A container whose last group goes so loses its
+ * IOMMU and all mappings.
+ */
+static bool do_reopen(const struct call *call)
 {
-	return (void *)(ARENA + page % (ARENA_LEN / PAGE) * PAGE);
-}
+	bool third = call->a % 2;
+	int group = third ? group3 : group2;
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-static size_t len_of(uint64_t first, uint64_t pages)
-{
-	uint64_t room = ARENA_LEN / PAGE - first % (ARENA_LEN / PAGE);
-
-	return (pages % 4096 < room ? pages % 4096 : room) * PAGE;
-}
-
-static void do_mmap(const struct call *call)
-{
-	uint64_t room = DEVICE_LEN / PAGE - call->b % 4096;
-	size_t len = len_of(call->a, call->b);
-
-	if (!len)
-		return;
-	if (call->d % 4 < 2)
-		vfio_region_mmap(&device, BAR, call->a % room * PAGE, len,
-				 call->c & 3, first_of(call->a));
-	else
-		mmap(first_of(call->a), len, call->c & 3,
-		     MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE |
-		     (call->d % 4 == 2 ? MAP_PRIVATE : MAP_SHARED), -1, 0);
-}
-
-/* Stock 6.1 warns of it for device memory: RAM alone. */
-static void do_mremap(const struct call *call)
-{
-	uint64_t half = ARENA_LEN / PAGE / 2;
-	size_t len = len_of(call->a, call->b % 512 + 1);
-	void *from = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (from != MAP_FAILED)
-		mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
-		       first_of(call->c % half));
-}
-
-static void do_fork(const struct call *call)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		if (call->a % 3 == 0)
-			execl("/bin/busybox", "true", NULL);
-		if (call->a % 3 == 1)
-			kill(getpid(), SIGKILL);
-		_exit(0);
-	}
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-}
-
-/* Another thread may be using the old one: dup2() is all at once. */
-static void do_reopen(const struct call *call)
-{
-	int fd;
-
-	if (call->a % 4)
-		return;
-	fd = vfio_group_open(GROUP2);
-	if (fd < 0)
-		return;
-	dup2(fd, group2);
+	dup2(fd, group);
 	close(fd);
+	fd = vfio_group_open(third ? GROUP3 : GROUP2);
+	if (fd < 0)
+		return false;
+	dup2(fd, group);
+	close(fd);
+	if (call->d) {
+		ioctl(group, VFIO_GROUP_SET_CONTAINER,
+		      third ? &container2.fd : &container.fd);
+		/* refused if the container has an IOMMU still */
+		ioctl(container2.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+	}
+	return true;
 }
 
-/* The container's fd is behind a pointer, and its number is no secret. */
-static void do_bare(const struct call *call)
+/* A container's fd is behind a pointer, and its number is no secret. */
+static int do_bare(const struct call *call)
 {
 	if (call->b == VFIO_GROUP_SET_CONTAINER && call->c < 12)
-		ioctl(fd_of(call->a), call->b, &container.fd);
-	else
-		ioctl(fd_of(call->a), call->b, call->c);
+		return ioctl(fd_of(call->a), call->b,
+			     call->c % 2 ? &container2.fd : &container.fd);
+	return ioctl(fd_of(call->a), call->b, call->c);
 }
 
-/*
- * Stock vfio-pci, up to 6.10, zaps VMAs whose page tables a munmap() frees at the
- * same time (tests/stress/place.c). That is not for this fuzzer to find.
- */
-static bool one_at_a_time(const struct call *call)
+static bool old_kernel(void)
 {
 	static int old = -1;
 	struct utsname name;
 
 	if (old < 0)
 		old = !uname(&name) && !strncmp(name.release, "6.1.", 4);
-	return old && (call->kind == CALL_MUNMAP ||
-		       call->kind == CALL_DECODING || call->kind == CALL_RESET);
+	return old;
 }
 
-static void execute(const struct call *call, unsigned int thread)
+/*
+ * Stock vfio-pci, up to 6.10, zaps VMAs whose page tables a munmap() frees at the same time
+ * (tests/stress/place.c). That is not for this fuzzer to find, so there a munmap() and what
+ * zaps wait for each other. mmap() and mremap() do as well: memory_move() has to know where
+ * in the arena the device's memory is.
+ */
+static bool one_at_a_time(const struct call *call)
 {
-	size_t len = len_of(call->a, call->b);
+	if (!old_kernel())
+		return false;
+	switch (call->kind) {
+	case CALL_MMAP:
+	case CALL_MUNMAP:
+	case CALL_MREMAP:
+	case CALL_DECODING:
+	case CALL_RESET:
+	case CALL_HOT_RESET:
+	case CALL_LOW_POWER:
+		return true;
+	case CALL_IOCTL:
+	case CALL_IOCTL_BARE:
+		/* its resets */
+		return call->a % FDS == FD_DEVICE;
+	}
+	return false;
+}
+
+/* Did it do what it is for? */
+static bool execute(const struct call *call, unsigned int thread)
+{
+	void *first = arena_first(call->a);
+	size_t len = arena_len(call->a, call->b);
 
 	switch (call->kind) {
 	case CALL_IOCTL:
-		ioctl(fd_of(call->a), call->b, place_of(call, thread));
-		break;
+		return ioctl(fd_of(call->a), call->b, place_of(call, thread)) >= 0;
 	case CALL_IOCTL_BARE:
-		do_bare(call);
-		break;
+		return do_bare(call) >= 0;
 	case CALL_MMAP:
-		do_mmap(call);
-		break;
+		return memory_map(call);
 	case CALL_MUNMAP:
-		munmap(first_of(call->a), len);
-		break;
+		return !munmap(first, len);
 	case CALL_MPROTECT:
-		mprotect(first_of(call->a), len, call->c & 3);
-		break;
+		return !mprotect(first, len, call->c & 3);
 	case CALL_MREMAP:
-		do_mremap(call);
-		break;
+		return memory_move(call, old_kernel());
 	case CALL_MADVISE:
 		/* poisoning pages is the machine's, not the process', loss */
-		if (call->c < 26)
-			madvise(first_of(call->a), len, call->c);
-		break;
+		return call->c < 26 && !madvise(first, len, call->c);
 	case CALL_DECODING:
-		vfio_decoding(&device, call->d % 3);
-		break;
+		return !vfio_decoding(&device, call->d % 3);
 	case CALL_RESET:
-		vfio_reset(&device);
-		break;
+		return !vfio_reset(&device);
+	case CALL_HOT_RESET:
+		return !vfio_hot_reset(&device);
+	case CALL_LOW_POWER:
+		return !vfio_low_power(&device, call->a % 2);
 	case CALL_FORK:
-		do_fork(call);
-		break;
+		return child_run(call, fd_of(call->c));
 	case CALL_REOPEN:
-		do_reopen(call);
-		break;
+		return do_reopen(call);
 	}
+	return false;
 }
 
 void call_execute(const struct call *call, unsigned int thread)
 {
 	static pthread_mutex_t zapping = PTHREAD_MUTEX_INITIALIZER;
-	bool alone = one_at_a_time(call);
+	bool alone = one_at_a_time(call), done;
 
 	if (alone)
 		pthread_mutex_lock(&zapping);
-	execute(call, thread);
+	done = execute(call, thread);
 	if (alone)
 		pthread_mutex_unlock(&zapping);
+	tally(call->kind, done);
+	if (call->kind == CALL_IOCTL && call->a % FDS == FD_CONTAINER2)
+		tally(TALLY_CONTAINER2, done);
 }

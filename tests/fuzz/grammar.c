@@ -134,9 +134,15 @@ static void any_ioctl(struct call *call, struct random *r)
 		*(uint64_t *)(call->data + i) = odd(r);
 }
 
+/* Most calls meet in the first. */
+static uint64_t any_container(struct random *r)
+{
+	return random_percent(r, 80) ? FD_CONTAINER : FD_CONTAINER2;
+}
+
 static void generate_ioctl(struct call *call, struct random *r)
 {
-	call->a = random_percent(r, 97) ? FD_CONTAINER : random_below(r, FDS);
+	call->a = random_percent(r, 97) ? any_container(r) : random_below(r, FDS);
 	call->c = random_percent(r, 95) ? AT_BUFFER : random_below(r, PLACES);
 	switch (random_below(r, 16)) {
 	case 0:
@@ -166,10 +172,44 @@ static void generate_bare(struct call *call, struct random *r)
 
 	call->b = random_pick(r, requests);
 	call->a = call->b == VFIO_SET_IOMMU || call->b == VFIO_CHECK_EXTENSION ?
-		  FD_CONTAINER : call->b == VFIO_DEVICE_RESET ? FD_DEVICE :
-		  FD_GROUP2;
+		  any_container(r) : call->b == VFIO_DEVICE_RESET ? FD_DEVICE :
+		  random_percent(r, 70) ? FD_GROUP2 : FD_GROUP3;
 	call->a = random_percent(r, 95) ? call->a : random_below(r, FDS);
 	call->c = flawed(r, random_below(r, 12));
+}
+
+static void generate_mmap(struct call *call, struct random *r)
+{
+	static const uint8_t memories[] = {
+		MEMORY_DEVICE, MEMORY_DEVICE, MEMORY_DEVICE, MEMORY_DEVICE,
+		MEMORY_ANONYMOUS, MEMORY_ANONYMOUS, MEMORY_HUGETLB, MEMORY_MEMFD,
+		MEMORY_FILE, MEMORY_SERVED,
+	};
+
+	call->d = random_pick(r, memories);
+	if (random_percent(r, 50))
+		call->c |= 4;
+}
+
+/* Of the same length or another, to a place in the arena or to any. */
+static void generate_mremap(struct call *call, struct random *r)
+{
+	static const uint8_t ways[] = {
+		MOVE_FRESH | MOVE_HERE, MOVE_FRESH | MOVE_HERE, MOVE_HERE, MOVE_HERE,
+		MOVE_HERE | MOVE_LEAVE, MOVE_ANYWHERE, MOVE_ANYWHERE | MOVE_LEAVE, 0, 0,
+	};
+
+	call->c = page(r);
+	call->d = random_percent(r, 50) ? call->b : pages(r);
+	call->data[0] = random_pick(r, ways);
+}
+
+static void generate_fork(struct call *call, struct random *r)
+{
+	map_dma(call, r);
+	call->a = random_below(r, CHILD_ENDS);
+	call->b = random_percent(r, 60);
+	call->c = any_container(r);
 }
 
 void call_generate(struct call *call, struct random *r)
@@ -178,11 +218,20 @@ void call_generate(struct call *call, struct random *r)
 		CALL_IOCTL, CALL_IOCTL, CALL_IOCTL, CALL_IOCTL, CALL_IOCTL,
 		CALL_IOCTL, CALL_IOCTL_BARE, CALL_MMAP, CALL_MMAP, CALL_MMAP,
 		CALL_MUNMAP, CALL_MPROTECT, CALL_MREMAP, CALL_MADVISE,
-		CALL_DECODING, CALL_DECODING, CALL_FORK, CALL_REOPEN,
+		CALL_DECODING, CALL_DECODING, CALL_FORK,
+	};
+	static const uint8_t advice[] = {
+		MADV_DONTNEED, MADV_DONTNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+	};
+	/* They take long, or little works after them until another. */
+	static const uint8_t seldom[] = {
+		CALL_RESET, CALL_HOT_RESET, CALL_LOW_POWER, CALL_LOW_POWER,
+		CALL_REOPEN, CALL_REOPEN,
 	};
 
 	memset(call, 0, sizeof(*call));
-	call->kind = random_pick(r, kinds);
+	call->kind = random_percent(r, 97) ? random_pick(r, kinds) :
+					     random_pick(r, seldom);
 	call->a = page(r);
 	call->b = pages(r);
 	call->d = random_below(r, 4);
@@ -194,16 +243,28 @@ void call_generate(struct call *call, struct random *r)
 		generate_bare(call, r);
 		break;
 	case CALL_MREMAP:
-		call->c = page(r);
+		generate_mremap(call, r);
+		break;
+	case CALL_LOW_POWER:
+		call->a = random_below(r, 2);
+		break;
+	case CALL_REOPEN:
+		call->a = random_below(r, 2);
+		call->d = random_percent(r, 80);
+		break;
+	case CALL_FORK:
+		generate_fork(call, r);
 		break;
 	case CALL_MADVISE:
-		call->c = random_percent(r, 50) ? MADV_DONTNEED :
+		call->c = random_percent(r, 70) ? random_pick(r, advice) :
 						  random_below(r, 26);
 		break;
 	default:
 		call->c = random_percent(r, 70) ? PROT_READ | PROT_WRITE :
 						  random_below(r, 4);
 	}
+	if (call->kind == CALL_MMAP)
+		generate_mmap(call, r);
 }
 
 /* One field of it, or one byte of the struct, is another. */

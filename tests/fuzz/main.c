@@ -44,6 +44,9 @@ static struct shared {
 	uint64_t edges;
 	atomic_bool feedback;
 	unsigned int length[THREADS];		/* when replayed */
+	struct {
+		atomic_ulong tried, done;
+	} tally[TALLIES];
 } *shared;
 
 static struct {
@@ -53,6 +56,40 @@ static struct {
 } options = { .seed = 1, .seconds = 60 };
 
 static uint64_t episode;
+
+static const char *const tally_names[TALLIES] = {
+	[CALL_IOCTL] = "ioctl", [CALL_IOCTL_BARE] = "ioctl without a struct",
+	[CALL_MMAP] = "mmap", [CALL_MUNMAP] = "munmap", [CALL_MPROTECT] = "mprotect",
+	[CALL_MREMAP] = "mremap", [CALL_MADVISE] = "madvise",
+	[CALL_DECODING] = "decoding", [CALL_RESET] = "reset",
+	[CALL_HOT_RESET] = "hot reset", [CALL_LOW_POWER] = "low power", [CALL_FORK] = "fork",
+	[CALL_REOPEN] = "reopen",
+	[TALLY_MEMORY + MEMORY_DEVICE] = "mmap of the device",
+	[TALLY_MEMORY + MEMORY_ANONYMOUS] = "mmap of anonymous memory",
+	[TALLY_MEMORY + MEMORY_HUGETLB] = "mmap of hugetlb",
+	[TALLY_MEMORY + MEMORY_MEMFD] = "mmap of a memfd",
+	[TALLY_MEMORY + MEMORY_FILE] = "mmap of a file",
+	[TALLY_MEMORY + MEMORY_SERVED] = "mmap with userfaultfd",
+	[TALLY_SERVED] = "fault served by userfaultfd",
+	[TALLY_CONTAINER2] = "ioctl on the second container",
+	[TALLY_CHILD_MAPS] = "MAP_DMA by a child",
+	[TALLY_CHILD_READS] = "read outstanding at a child's end",
+};
+
+void tally(unsigned int what, bool done)
+{
+	shared->tally[what].tried++;
+	shared->tally[what].done += done;
+}
+
+static void print_tally(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < TALLIES; i++)
+		printf("%8lu of %8lu  %s\n", (unsigned long)shared->tally[i].done,
+		       (unsigned long)shared->tally[i].tried, tally_names[i]);
+}
 
 static void keep(const struct call *call)
 {
@@ -256,6 +293,7 @@ static int run(void)
 			next = now() + PROGRESS_S;
 		}
 	}
+	print_tally();
 	printf("fuzz: seed %lu: %lu calls in %lu episodes, %.0f a second, %s: %s\n",
 	       options.seed, (unsigned long)shared->total,
 	       episode - options.from, shared->total / (now() - begun),
@@ -299,6 +337,10 @@ int main(int argc, char **argv)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED || prctl(PR_SET_CHILD_SUBREAPER, 1))
 		return 2;
+	/* For all episodes: as much as the arena, and some that they fork. */
+	proc_write_file("/proc/sys/vm/nr_hugepages", "16");
+	if (!children_begin())
+		printf("fuzz: no slow disk, so no process ends with a read outstanding\n");
 	if (!options.replay)
 		return run();
 	if (!read_replay()) {
