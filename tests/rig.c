@@ -159,3 +159,15 @@ void expect_blind_dma_blocked(uint64_t iova, uint64_t offset)
 	if (!blind_fault)
 		hole("the IOMMU let DMA to %#lx out", iova);
 }
+
+void expect_blocked_while_off(uint64_t iova, uint64_t offset)
+{
+	expect_landing(iova, offset);
+	ok(target_fill(&rig.target, offset, 0, PAGE));
+	ok(vfio_decoding(&rig.device, false));
+	ok(host_decoding(TARGET, true));
+	blind_dma(iova);
+	ok(host_decoding(TARGET, false));
+	ok(vfio_decoding(&rig.device, true));
+	expect_blind_dma_blocked(iova, offset);
+}

@@ -64,5 +64,7 @@ void need_fault_records(void);
 void blind_dma(uint64_t iova);
 /* With the memory on again: what blind_dma() did. */
 void expect_blind_dma_blocked(uint64_t iova, uint64_t offset);
+/* DMA lands before VFIO turns decoding off, and not while it is off. It is on again after. */
+void expect_blocked_while_off(uint64_t iova, uint64_t offset);
 
 #endif
