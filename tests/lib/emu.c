@@ -3,11 +3,9 @@
  * The emulated device: see emu.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "emu.h"
@@ -27,45 +25,15 @@ int emu_unload(void)
 	return system("rmmod emu") ? -EBUSY : 0;
 }
 
-static int open_group(const char *name)
-{
-	char path[128], link[256];
-	ssize_t len;
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/devices/platform/%s/iommu_group",
-		 name);
-	len = readlink(path, link, sizeof(link) - 1);
-	if (len < 0)
-		return -errno;
-	link[len] = 0;
-	snprintf(path, sizeof(path), "/dev/vfio%s", strrchr(link, '/'));
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 int emu_open(struct emu *e, struct vfio_container *c, unsigned int number)
 {
 	struct vfio_device *d = &e->dev;
-	int ret;
+	char link[128];
 
 	*e = (struct emu){ .dev = { .container = c, .group = -1, .fd = -1 } };
 	snprintf(d->bdf, sizeof(d->bdf), EMU_DEVICE_NAME ".%u", number);
-	d->group = open_group(d->bdf);
-	if (d->group < 0)
-		return d->group;
-	ret = vfio_group_attach(d->group, c);
-	if (ret) {
-		close(d->group);
-		d->group = -1;
-		return ret;
-	}
-	d->fd = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, d->bdf);
-	if (d->fd < 0) {
-		ret = -errno;
-		emu_close(e);
-	}
-	return ret;
+	snprintf(link, sizeof(link), "/sys/devices/platform/%s/iommu_group", d->bdf);
+	return vfio_device_open_in(d, vfio_group_open_link(link));
 }
 
 void emu_close(struct emu *e)

@@ -221,12 +221,18 @@ int vfio_device_bind(const char *bdf)
 
 int vfio_group_open(const char *bdf)
 {
-	char path[128], link[256];
-	ssize_t len;
-	int fd;
+	char path[128];
 
 	sysfs_path(path, sizeof(path), bdf, "iommu_group");
-	len = readlink(path, link, sizeof(link) - 1);
+	return vfio_group_open_link(path);
+}
+
+int vfio_group_open_link(const char *path_of_link)
+{
+	char path[128], link[256];
+	ssize_t len = readlink(path_of_link, link, sizeof(link) - 1);
+	int fd;
+
 	if (len < 0)
 		return -errno;
 	link[len] = 0;
@@ -272,10 +278,18 @@ int vfio_device_open(struct vfio_device *d, struct vfio_container *c,
 	ret = vfio_device_bind(bdf);
 	if (ret)
 		return ret;
-	d->group = vfio_group_open(bdf);
-	if (d->group < 0)
-		return d->group;
-	ret = vfio_group_attach(d->group, c);
+	return vfio_device_open_in(d, vfio_group_open(bdf));
+}
+
+int vfio_device_open_in(struct vfio_device *d, int group)
+{
+	struct vfio_container *c = d->container;
+	int ret;
+
+	d->group = group;
+	if (group < 0)
+		return group;
+	ret = vfio_group_attach(group, c);
 	if (ret)
 		goto close_group;
 	d->fd = sys_ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, d->bdf);

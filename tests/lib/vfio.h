@@ -55,6 +55,8 @@ int vfio_msi_window(const char *bdf, uint64_t *first, uint64_t *last);
 
 /* Groups: what vfio_device_open() is made of. */
 int vfio_group_open(const char *bdf);	/* fd or -errno */
+/* The same by the link to the group in the device's sysfs directory, of any bus. */
+int vfio_group_open_link(const char *path_of_link);
 int vfio_group_attach(int group, struct vfio_container *c);
 int vfio_group_detach(int group, struct vfio_container *c);
 
@@ -67,7 +69,12 @@ bool vfio_device_present(const char *bdf);
 int vfio_device_open(struct vfio_device *d, struct vfio_container *c,
 		     const char *bdf);
 /*
- * The same, but a process that was killed may still be on its way out, or gone
+ * The last two of that, for a device whose name and container are set. Takes the
+ * group, closes it on failure, and returns it if it is -errno.
+ */
+int vfio_device_open_in(struct vfio_device *d, int group);
+/*
+ * As vfio_device_open(), but a process that was killed may still be on its way out, or gone
  * with its memory still looked at by restore: waits up to ten seconds, more where
  * the kernel is slow, while the device is busy. Not after *stop, if there is one.
  */
