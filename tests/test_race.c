@@ -495,28 +495,11 @@ static void decoding_races(void **state)
 	conclude(tries, violations);
 }
 
-/* A process that maps its own mmap in the shared container, until killed. */
-static pid_t spawn_owner(void)
+/* What a process of its own does, in the shared container, until it is killed. */
+static bool map_own_once(void *unused)
 {
-	int pipes[2], ret;
-	char byte = 0;
-	pid_t pid;
-
-	if (pipe(pipes))
-		return -errno;
-	pid = fork();
-	if (!pid) {
-		ret = map_own();
-		if (write(pipes[1], ret ? "-" : "+", 1) != 1 || ret)
-			_exit(1);
-		for (;;)
-			pause();
-	}
-	close(pipes[1]);
-	if (pid > 0 && (read(pipes[0], &byte, 1) != 1 || byte != '+'))
-		note_error(-ECHILD);
-	close(pipes[0]);
-	return pid;
+	(void)unused;
+	return !map_own();
 }
 
 static void exit_races(void **state)
@@ -530,7 +513,7 @@ static void exit_races(void **state)
 	start(toggler);
 	start(attacher);
 	while (going_on(begin, tries, violations)) {
-		pid_t pid = spawn_owner();
+		pid_t pid = proc_spawn(map_own_once, NULL);
 
 		if (pid < 0) {
 			note_error(pid);
@@ -563,7 +546,7 @@ static void exit_races_with_coming_back(void **state)
 	start(mapper);
 	start(attacher);
 	while (going_on(begin + seconds(), tries, violations)) {
-		pid_t pid = spawn_owner();
+		pid_t pid = proc_spawn(map_own_once, NULL);
 		double end;
 
 		if (pid < 0) {

@@ -202,3 +202,29 @@ int proc_run(int (*fn)(void *arg), void *arg)
 		_exit(fn(arg));
 	return reap(pid);
 }
+
+pid_t proc_spawn(bool (*fn)(void *arg), void *arg)
+{
+	int pipes[2], error;
+	char byte = 0;
+	pid_t pid;
+
+	if (pipe(pipes))
+		return -errno;
+	fflush(NULL);
+	pid = fork();
+	error = pid < 0 ? -errno : 0;
+	if (!pid) {
+		if (!fn(arg) || write(pipes[1], "+", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(pipes[1]);
+	if (!error && read(pipes[0], &byte, 1) != 1) {
+		reap(pid);
+		error = -ECHILD;
+	}
+	close(pipes[0]);
+	return error ? error : pid;
+}

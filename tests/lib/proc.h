@@ -6,6 +6,7 @@
 #ifndef TETHER_TESTS_PROC_H
 #define TETHER_TESTS_PROC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -29,6 +30,12 @@ long proc_kworkers_usec(void);
 int proc_run_unprivileged(uint64_t memlock, int (*fn)(void *arg), void *arg);
 /* The same with all privileges kept. */
 int proc_run(int (*fn)(void *arg), void *arg);
+
+/*
+ * Fork a child that runs fn(arg), and then waits to be killed. Returns its pid once fn()
+ * has returned true; -ECHILD if it returned false, and the child is gone; or -errno.
+ */
+pid_t proc_spawn(bool (*fn)(void *arg), void *arg);
 
 /* Read or write a whole small file (sysfs, procfs). 0 or -errno. */
 int proc_read_file(const char *path, char *buf, size_t size);

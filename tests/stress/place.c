@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proc.h"
 #include "stress.h"
 
 #define LEN		(4 * MIB)
@@ -282,29 +283,10 @@ static void move_vaddr(struct actor *a)
 	expect_return(a, "its address was changed");
 }
 
-/* A process of its own owns it, and comes to its end. */
-static pid_t spawn_owner(struct actor *a)
+/* What a process of its own does, which owns the mapping until it is killed. */
+static bool map_as_owner(void *a)
 {
-	int pipes[2];
-	char byte = 0;
-	pid_t pid;
-
-	if (pipe(pipes))
-		return -errno;
-	pid = fork();
-	if (!pid) {
-		bool mapped = map_dma(a);
-
-		if (write(pipes[1], mapped ? "+" : "-", 1) == 1 && mapped)
-			pause();
-		_exit(0);
-	}
-	close(pipes[1]);
-	if (pid > 0 && (read(pipes[0], &byte, 1) != 1 || byte != '+') &&
-	    !stress.stop)
-		broken(a, "the process that maps does not");
-	close(pipes[0]);
-	return pid;
+	return map_dma(a);
 }
 
 /*
@@ -317,9 +299,10 @@ static void take_owner(struct actor *a)
 	pid_t pid;
 
 	unmap_dma(a);
-	pid = spawn_owner(a);
+	pid = proc_spawn(map_as_owner, a);
 	if (pid < 0) {
-		must(a, pid, 0, "fork");
+		if (!stress.stop)
+			broken(a, "the process that maps does not: %s", strerror(-pid));
 		return;
 	}
 	usleep(random_below(&a->random, 4000));
