@@ -162,18 +162,32 @@ put_program()
 	done
 }
 
-# in_trixie COMMAND [ARG...]: in the chroot, with this tree where it is outside.
-# The mounts are in a namespace of their own and go with the command.
+# in_root [--bind DIRECTORY] ROOT COMMAND [ARG...]: in a chroot, with a /proc, and with this
+# directory where it is outside. The mounts are in a namespace of their own and go with the
+# command.
 # shellcheck disable=SC2016 # the inner shell expands them
-in_trixie()
+in_root()
 {
-	mkdir -p "$trixie$top"
+	local bound=
+
+	if [ "$1" = --bind ]; then
+		bound=$2
+		shift 2
+		mkdir -p "$1$bound"
+	fi
 	unshare -m sh -euc '
-		root=$1 top=$2
+		root=$1 bound=$2
 		shift 2
 		mount -t proc proc "$root/proc"
-		mount --bind "$top" "$root$top"
+		[ -z "$bound" ] || mount --bind "$bound" "$root$bound"
 		exec chroot "$root" "$@"
-	' in_trixie "$trixie" "$top" \
-		env -i PATH=/usr/sbin:/usr/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"
+	' in_root "$1" "$bound" \
+		env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive \
+		"${@:2}"
+}
+
+# in_trixie COMMAND [ARG...]: in that chroot, with this tree.
+in_trixie()
+{
+	in_root --bind "$top" "$trixie" "$@"
 }
