@@ -364,56 +364,60 @@ static void conclude(unsigned int tries, unsigned int violations)
 	expect_return(PLACE_IOVA(STEADY), PLACE_OFFSET(STEADY), start, 2.0);
 }
 
-static void munmap_races(void **state)
+/* A new mmap of the place, instead of whatever is there. */
+static void mmap_own(void)
+{
+	if (!vfio_region_mmap(&rig.device, TARGET_BAR, PLACE_OFFSET(OWN), PLACE_LEN,
+			      PROT_READ | PROT_WRITE, own))
+		note_error(-errno);
+}
+
+/* Maps the place, has take() take its memory away, and looks; again and again. */
+static void race(void (*take)(unsigned int tries))
 {
 	unsigned int tries = 0, violations = 0;
 	double begin = now();
 
-	(void)state;
 	start(writer);
 	start(mapper);
 	start(toggler);
 	start(attacher);
-	start(forker);
 	while (going_on(begin, tries, violations)) {
 		note_error(map_own());
 		usleep(tries % 4 * 1000);
-		/* Every other time only the half that is looked at. */
-		munmap(own, tries % 2 ? PLACE_LEN : PLACE_LEN / 2);
+		take(tries);
 		violations += violated();
 		tries++;
 		note_error(unmap_own());
-		if (!vfio_region_mmap(&rig.device, TARGET_BAR,
-				      PLACE_OFFSET(OWN), PLACE_LEN,
-				      PROT_READ | PROT_WRITE, own))
-			note_error(-errno);
+		mmap_own();
 	}
 	conclude(tries, violations);
 }
 
+/* Every other time only the half that is looked at. */
+static void take_by_munmap(unsigned int tries)
+{
+	munmap(own, tries % 2 ? PLACE_LEN : PLACE_LEN / 2);
+}
+
+static void munmap_races(void **state)
+{
+	(void)state;
+	start(forker);
+	race(take_by_munmap);
+}
+
 /* A new mmap takes the place at once, while the old one may be coming back. */
+static void take_by_mmap(unsigned int tries)
+{
+	(void)tries;
+	mmap_own();
+}
+
 static void replacement_races(void **state)
 {
-	unsigned int tries = 0, violations = 0;
-	double begin = now();
-
 	(void)state;
-	start(writer);
-	start(mapper);
-	start(toggler);
-	start(attacher);
-	while (going_on(begin, tries, violations)) {
-		note_error(map_own());
-		usleep(tries % 4 * 1000);
-		if (!vfio_region_mmap(&rig.device, TARGET_BAR,
-				      PLACE_OFFSET(OWN), PLACE_LEN,
-				      PROT_READ | PROT_WRITE, own))
-			note_error(-errno);
-		violations += violated();
-		tries++;
-		note_error(unmap_own());
-	}
-	conclude(tries, violations);
+	race(take_by_mmap);
 }
 
 static void mprotect_races(void **state)
