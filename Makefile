@@ -5,10 +5,10 @@
 KVER ?= $(KERNEL)
 export KVER
 # Known only after "deps" on a fresh machine, so asked for late, and once.
-kver = $(eval kver := $$(shell lab/kver '$(KVER)' $(IOMMU)))$(kver)
+kver = $(eval kver := $$(shell lab/kernel-version '$(KVER)' $(IOMMU)))$(kver)
 ko = build/module/$(kver)/$(if $(STRICT_ONLY),strict-only/)vfio_iommu_type1.ko
 installed = /lib/modules/$(kver)/updates/vfio_iommu_type1.ko
-step = @lab/step
+step = @lab/run-step
 
 MAKEFLAGS += --no-print-directory
 
