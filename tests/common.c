@@ -18,13 +18,11 @@
 
 int with_emu(void **state)
 {
-	(void)state;
 	return emu_load();
 }
 
 int without_emu(void **state)
 {
-	(void)state;
 	return emu_unload();
 }
 
@@ -95,7 +93,6 @@ static void timed_out(int signal)
 {
 	static const char text[] = "# BROKEN: the test hangs, giving up\n";
 
-	(void)signal;
 	if (write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
 		_exit(125);
 	_exit(124);

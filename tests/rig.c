@@ -28,7 +28,6 @@ static int open_target(void)
 
 int rig_open(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&rig.container, VFIO_TYPE1v2_IOMMU));
 	ok(edu_open(&rig.edu, &rig.container, EDU_A, IOVA_A));
 	ok(nvme_open(&rig.nvme, &rig.container, NVME, IOVA_NVME));
@@ -40,7 +39,6 @@ int rig_open(void **state)
 
 int rig_close(void **state)
 {
-	(void)state;
 	fault_close(&rig.faults);
 	vfio_device_close(&rig.device);
 	nvme_close(&rig.nvme);
@@ -51,7 +49,6 @@ int rig_close(void **state)
 
 int rig_unmapped(void **state)
 {
-	(void)state;
 	fault_drain(&rig.faults);
 	return 0;
 }
@@ -72,7 +69,6 @@ int rig_heal(void **state)
 {
 	int ret;
 
-	(void)state;
 	ret = vfio_dma_unmap(&rig.container, IOVA, 1ULL << 37, NULL);
 	if (rig.map)
 		munmap(rig.map, RIG_LEN);

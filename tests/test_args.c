@@ -37,7 +37,6 @@ static int open_memory(void **state)
 {
 	int fd = memfd_create("edge", MFD_CLOEXEC);
 
-	(void)state;
 	assert_int_equal(ftruncate(fd, PAGE), 0);
 	edge = vfio_reserve(2 * PAGE, PAGE, 0);
 	assert_non_null(edge);
@@ -55,7 +54,6 @@ static int open_memory(void **state)
 
 static int close_memory(void **state)
 {
-	(void)state;
 	munmap(mem, MEM_LEN);
 	munmap(edge, PAGE);
 	munmap(read_only, PAGE);
@@ -64,7 +62,6 @@ static int close_memory(void **state)
 
 static int setup(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
 	ok(vfio_device_open(&device, &container, EDU_B));
 	return 0;
@@ -72,7 +69,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
 	vfio_device_close(&device);
 	vfio_container_close(&container);
 	return 0;
@@ -217,7 +213,6 @@ static void bad_pointers_are_efault_everywhere(void **state)
 {
 	static uint64_t bits[WORDS];
 
-	(void)state;
 	get_bitmap = (struct get){
 		.dirty = {
 			.argsz = sizeof(get_bitmap),

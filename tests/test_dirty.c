@@ -40,7 +40,6 @@ struct unmap {
 
 static int open_all(void **state)
 {
-	(void)state;
 	ok(emu_load());
 	mem = mmap(NULL, MEM_LEN, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -49,14 +48,12 @@ static int open_all(void **state)
 
 static int close_all(void **state)
 {
-	(void)state;
 	munmap(mem, MEM_LEN);
 	return emu_unload();
 }
 
 static int setup_v1(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1_IOMMU));
 	ok(vfio_device_open(&device, &container, EDU_B));
 	return 0;
@@ -64,7 +61,6 @@ static int setup_v1(void **state)
 
 static int setup_iommu(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
 	ok(vfio_device_open(&device, &container, EDU_B));
 	return 0;
@@ -72,7 +68,6 @@ static int setup_iommu(void **state)
 
 static int setup_emulated(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
 	ok(emu_open(&emu, &container, 0));
 	return 0;
@@ -80,7 +75,6 @@ static int setup_emulated(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
 	if (emu.dev.container)
 		emu_close(&emu);
 	vfio_device_close(&device);
@@ -225,7 +219,6 @@ static void migration_capability_tells_the_limits(void **state)
 	const struct vfio_iommu_type1_info_cap_migration *cap;
 	struct vfio_iommu_type1_info *info;
 
-	(void)state;
 	ok(vfio_iommu_info(&container, &info));
 	cap = vfio_iommu_cap(info, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION);
 	assert_non_null(cap);
@@ -237,7 +230,6 @@ static void migration_capability_tells_the_limits(void **state)
 
 static void version_1_has_no_dirty_log(void **state)
 {
-	(void)state;
 	ok(map_pages(0, 64));
 	refused(EACCES, dirty_log(START));
 	refused(EACCES, dirty_log(STOP));
@@ -248,7 +240,6 @@ static void version_1_has_no_dirty_log(void **state)
 
 static void dirty_log_starts_and_stops(void **state)
 {
-	(void)state;
 	ok(dirty_log(STOP));
 	ok(map_pages(0, 64));
 	refused(EINVAL, get_bits(64));
@@ -325,7 +316,6 @@ static void check_bitmap(void)
 
 static void dirty_pages_checks_its_arguments(void **state)
 {
-	(void)state;
 	ok(map_pages(0, 64));
 	check_flags();
 	/* None of that turned the log on. */
@@ -344,7 +334,6 @@ static void dirty_pages_checks_its_arguments(void **state)
 /* No IOMMU is asked: any page may have been written to. */
 static void with_an_iommu_every_page_is_dirty(void **state)
 {
-	(void)state;
 	ok(map_pages(0, 70));
 	ok(dirty_log(START));
 	/* ... also in a mapping that is made later, with a hole before it. */
@@ -377,14 +366,12 @@ static void share_words(void)
 
 static void mappings_share_a_word_of_the_bitmap(void **state)
 {
-	(void)state;
 	share_words();
 }
 
 /* In-tree keeps bits that it had moved into place, and moves them once more. */
 static void a_shared_word_is_the_same_again(void **state)
 {
-	(void)state;
 	share_words();
 	ok(get_bits(PAGES));
 	expect_pages(2, 5, 63, 64, 65, 100, 139);
@@ -403,7 +390,6 @@ static void emulated_devices_dirty_what_they_pin_and_write(void **state)
 {
 	uint8_t data[64];
 
-	(void)state;
 	ok(map_pages(0, PAGES));
 	/* Pinned before the log, unpinned before it, and never pinned. */
 	pin(1, 1);
@@ -434,7 +420,6 @@ static void emulated_devices_dirty_what_they_pin_and_write(void **state)
 
 static void a_leaving_group_leaves_everything_dirty(void **state)
 {
-	(void)state;
 	ok(map_pages(0, 100));
 	ok(dirty_log(START));
 	ok(get_bits(128));
@@ -466,7 +451,6 @@ static void a_bad_bitmap_forgets_nothing(void **state)
 	uint8_t *at = half_a_bitmap();
 	struct get get = request(PAGES);
 
-	(void)state;
 	ok(map_pages(0, 64));
 	ok(map_pages(70, 100));
 	ok(dirty_log(START));
@@ -492,7 +476,6 @@ static void bits_of_the_last_byte_can_be_had(void **state)
 	const uint64_t top = 0 - 64 * PAGE;
 	struct get get = request(64);
 
-	(void)state;
 	ok(dirty_log(START));
 	get.range.iova = top;
 	ok(send(&get));
@@ -516,7 +499,6 @@ static void unmap_with_bitmap_checks_its_arguments(void **state)
 	const uint32_t flag = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
 	struct unmap good = unmap_request(64);
 
-	(void)state;
 	ok(map_pages(0, 64));
 	refused(EINVAL, send_unmap(&good));	/* the log is off */
 	ok(dirty_log(START));
@@ -546,7 +528,6 @@ static void unmap_with_a_bad_bitmap_unmaps_nothing(void **state)
 	uint8_t *at = half_a_bitmap();
 	struct unmap unmap = unmap_request(PAGES);
 
-	(void)state;
 	ok(map_pages(0, 64));
 	ok(map_pages(64, 64));
 	ok(dirty_log(START));
@@ -565,7 +546,6 @@ static void unmap_reports_the_dirty_pages(void **state)
 {
 	struct unmap unmap = unmap_request(PAGES);
 
-	(void)state;
 	ok(map_pages(1, 65));
 	ok(map_pages(70, 100));
 	ok(dirty_log(START));
@@ -593,7 +573,6 @@ static void unmap_reports_the_dirty_pages(void **state)
 /* Drivers are told of an unmap without the container's lock. */
 static void *stop_meanwhile(void *arg)
 {
-	(void)arg;
 	sleep_ms(200);
 	return (void *)(intptr_t)dirty_log(STOP);
 }
@@ -604,7 +583,6 @@ static void a_log_that_stops_during_unmap_is_not_read(void **state)
 	pthread_t thread;
 	void *ret;
 
-	(void)state;
 	ok(map_pages(0, 4));
 	ok(dirty_log(START));
 	pin(1, 1);

@@ -46,19 +46,16 @@ static int setup_type(unsigned long type)
 
 static int setup_v1(void **state)
 {
-	(void)state;
 	return setup_type(VFIO_TYPE1_IOMMU);
 }
 
 static int setup(void **state)
 {
-	(void)state;
 	return setup_type(VFIO_TYPE1v2_IOMMU);
 }
 
 static int teardown(void **state)
 {
-	(void)state;
 	edu_close(&edu);
 	vfio_device_close(&target);
 	emu_close(&second);
@@ -109,7 +106,6 @@ static void emulated_device_pins_the_right_page(void **state)
 {
 	long pinned = proc_pages_pinned();
 
-	(void)state;
 	ok(map_pages(2, 8, VFIO_DMA_RW));
 	assert_int_equal(pin(&emu, 4, 3), 3);
 	assert_int_equal(emu.held, 3);
@@ -142,7 +138,6 @@ static void emulated_device_reads_what_is_written_later(void **state)
 	uint8_t *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	(void)state;
 	assert_ptr_not_equal(own, MAP_FAILED);
 	ok(vfio_dma_map(&container, own, IOVA, PAGE, VFIO_DMA_RO));
 	assert_int_equal(emu_pin(&emu, IOVA, 1, EMU_PROT_READ), 1);
@@ -159,7 +154,6 @@ static void emulated_device_reads_what_is_written_later(void **state)
 
 static void emulated_pins_need_version_2(void **state)
 {
-	(void)state;
 	ok(map_all());
 	assert_int_equal(pin(&emu, 0, 1), -EACCES);
 	assert_int_equal(emu.held, 0);
@@ -172,7 +166,6 @@ static void emulated_pin_checks_the_mapping(void **state)
 {
 	long pinned = proc_pages_pinned(), locked = locked_pages();
 
-	(void)state;
 	assert_int_equal(pin(&emu, 0, 1), -EINVAL);
 	ok(map_pages(1, 2, VFIO_DMA_RW));
 	ok(map_pages(3, 2, VFIO_DMA_RO));
@@ -227,7 +220,6 @@ static void emulated_device_cannot_pin_device_memory(void **state)
 	struct vfio_container other;
 	long locked = locked_pages();
 
-	(void)state;
 	pin_device_memory(&container);
 	ok(vfio_container_open(&other, VFIO_TYPE1v2_IOMMU));
 	pin_device_memory(&other);
@@ -239,7 +231,6 @@ static void pages_are_charged_once(void **state)
 {
 	long locked = locked_pages();
 
-	(void)state;
 	ok(emu_open(&second, &container, 1));
 	ok(map_all());
 	assert_int_equal(locked_pages(), locked);
@@ -272,7 +263,6 @@ static int pins_over_the_limit(void *arg)
 {
 	long before = proc_status_kb(0, "VmLck");
 
-	(void)arg;
 	if (map_all())
 		return 1;
 	if (pin(&emu, 0, 2) != 2)
@@ -292,7 +282,6 @@ static void memlock_limit_holds_for_pins(void **state)
 {
 	long pinned = proc_pages_pinned();
 
-	(void)state;
 	assert_int_equal(proc_run_unprivileged(2 * PAGE, pins_over_the_limit,
 					       NULL), 0);
 	assert_int_equal(proc_pages_pinned(), pinned);
@@ -302,7 +291,6 @@ static void mappings_stay_with_an_emulated_device(void **state)
 {
 	long pinned = proc_pages_pinned(), locked = locked_pages();
 
-	(void)state;
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
 	ok(map_all());
 	ok(edu_write(&edu, IOVA, pattern, LEN));
@@ -343,7 +331,6 @@ static void unmap_tells_emulated_devices(void **state)
 	long pinned = proc_pages_pinned(), locked = locked_pages();
 	uint64_t unmapped = 0, iova, len;
 
-	(void)state;
 	ok(emu_open(&second, &container, 1));
 	ok(map_pages(0, 4, VFIO_DMA_RW));
 	ok(map_pages(4, 4, VFIO_DMA_RW));
@@ -383,7 +370,6 @@ static void unmap_has_pins_of_many_mappings_given_back(void **state)
 	uint64_t unmapped = 0, iova, len;
 	unsigned int i;
 
-	(void)state;
 	for (i = 0; i < PAGES; i++) {
 		ok(map_pages(i, 1, VFIO_DMA_RW));
 		assert_int_equal(pin(&emu, i, 1), 1);
@@ -402,7 +388,6 @@ static void unmap_is_refused_while_a_driver_keeps_its_pins(void **state)
 {
 	long pinned = proc_pages_pinned();
 
-	(void)state;
 	ok(map_pages(0, 4, VFIO_DMA_RW));
 	ok(map_pages(4, 4, VFIO_DMA_RW));
 	assert_int_equal(pin(&emu, 5, 1), 1);
@@ -425,7 +410,6 @@ static void emulated_device_reads_and_writes(void **state)
 {
 	long pinned = proc_pages_pinned();
 
-	(void)state;
 	ok(map_pages(0, 4, VFIO_DMA_RW));
 	ok(map_pages(4, 4, VFIO_DMA_RW));
 	ok(map_pages(8, 1, VFIO_DMA_RO));
@@ -458,7 +442,6 @@ static void emulated_device_reads_and_writes(void **state)
 
 static void emulated_device_reads_and_writes_from_a_kernel_thread(void **state)
 {
-	(void)state;
 	ok(map_pages(0, 4, VFIO_DMA_RW));
 	ok(map_pages(4, 1, VFIO_DMA_RO));
 	ok(emu_worker_read(&emu, IOVA + 3 * PAGE + 11, got, LEN));
@@ -489,7 +472,6 @@ static void another_process_can_bring_the_first_iommu(void **state)
 	int status;
 	pid_t pid;
 
-	(void)state;
 	ok(map_all());
 	fflush(stdout);
 	pid = fork();
@@ -506,7 +488,6 @@ static void another_process_can_bring_the_first_iommu(void **state)
 
 static void emulated_and_real_devices_share_a_container(void **state)
 {
-	(void)state;
 	ok(map_all());
 	assert_int_equal(pin(&emu, 3, 1), 1);
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
@@ -578,7 +559,6 @@ static void late_group_is_refused_where_its_reserved_range_is_mapped(void **stat
 	long pinned = proc_pages_pinned(), locked = locked_pages();
 	uint64_t first, last;
 
-	(void)state;
 	ok(vfio_device_bind(EDU_B));
 	ok(vfio_msi_window(EDU_B, &first, &last));
 	expect_late_group_refused(first, EINVAL);

@@ -65,7 +65,6 @@ static void only_tether_has_the_extension(void **state)
 {
 	int fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 
-	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(ioctl(fd, VFIO_CHECK_EXTENSION, VFIO_TETHER_EXTENSION),
 			 on_tether());
@@ -79,7 +78,6 @@ static void without_tether_its_ioctls_are_unknown(void **state)
 {
 	struct vfio_tether_query q;
 
-	(void)state;
 	if (on_tether())
 		ok(rig_query(0, 0, &q));
 	else
@@ -92,7 +90,6 @@ static void query_counts_what_is_in_the_range(void **state)
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct vfio_tether_query q;
 
-	(void)state;
 	ok(vfio_dma_map(&rig.container, ram, IOVA_RAM, RAM_LEN, VFIO_DMA_RW));
 	ok(rig_query(IOVA_RAM, RAM_LEN + RIG_LEN, &q));
 	assert_int_equal(q.mappings, 2);
@@ -126,7 +123,6 @@ static void query_tells_revoked_from_gone(void **state)
 {
 	struct vfio_tether_query q;
 
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	ok(rig_query(IOVA, RIG_LEN, &q));
 	assert_int_equal(q.live, 0);
@@ -155,7 +151,6 @@ static void query_checks_its_arguments(void **state)
 {
 	struct vfio_tether_query q = { .argsz = sizeof(q), .size = PAGE };
 
-	(void)state;
 	refused(EFAULT, sys_ioctl(VFIO_TETHER_QUERY, NULL));
 	q.argsz--;
 	refused(EINVAL, sys_ioctl(VFIO_TETHER_QUERY, &q));
@@ -176,7 +171,6 @@ static void query_checks_its_arguments(void **state)
 
 static void eventfd_tells_of_revocation_and_restore(void **state)
 {
-	(void)state;
 	ok(set_eventfd(events));
 	assert_int_equal(told(events, 0), 0);
 	ok(vfio_decoding(&rig.device, false));
@@ -195,7 +189,6 @@ static void eventfd_can_be_replaced_and_cleared(void **state)
 {
 	int other = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-	(void)state;
 	ok(set_eventfd(events));
 	ok(set_eventfd(other));
 	munmap(rig.map, PAGE);
@@ -216,7 +209,6 @@ static void eventfd_checks_its_arguments(void **state)
 	struct vfio_tether_eventfd set = { .argsz = sizeof(set), .fd = events };
 	int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 
-	(void)state;
 	ok(set_eventfd(events));
 	refused(EFAULT, sys_ioctl(VFIO_TETHER_SET_EVENTFD, NULL));
 	set.argsz--;
@@ -264,7 +256,6 @@ static void eventfd_is_let_go_with_the_container(void **state)
 	struct vfio_device device;
 	int id;
 
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
 	ok(vfio_device_open(&device, &container, EDU_B));
 	set.fd = eventfd(0, EFD_CLOEXEC);
@@ -283,7 +274,6 @@ static void the_example_program_shows_it(void **state)
 	static struct command c;
 	int status;
 
-	(void)state;
 	status = command_run(&c, (const char *const []){ "tether-example",
 							 TARGET2, NULL });
 	printf("# %s\n", c.text);
@@ -294,7 +284,6 @@ static void the_example_program_shows_it(void **state)
 
 static int bound(void **state)
 {
-	(void)state;
 	return vfio_device_bind(TARGET2);
 }
 

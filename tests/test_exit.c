@@ -146,7 +146,6 @@ static int map_target(void *iova)
  */
 static void memory_of_an_ending_process_that_goes_off_is_revoked(void **state)
 {
-	(void)state;
 	child = spawn(map_target, (void *)IOVA);
 	expect_landing(IOVA, 0);
 	let_child_exit();
@@ -163,7 +162,6 @@ static void memory_of_an_ending_process_that_goes_off_is_revoked(void **state)
 /* An mm without users never gets its memory back. */
 static void memory_of_an_ending_process_does_not_come_back(void **state)
 {
-	(void)state;
 	child = spawn(map_target, (void *)IOVA);
 	ok(vfio_decoding(&rig.device, false));
 	let_child_exit();
@@ -205,7 +203,6 @@ static void an_end_amid_restore_is_the_process_s_own(void **state)
 	unsigned int i, parked;
 	pid_t pids[ENDS];
 
-	(void)state;
 	for (i = 0; i < ENDS; i++) {
 		pids[i] = spawn(map_target, (void *)(IOVA + i * CHILD_LEN));
 		ok(vfio_decoding(&rig.device, false));
@@ -236,7 +233,6 @@ static struct use use;
 
 static int setup_use(void **state)
 {
-	(void)state;
 	memset(&use, 0, sizeof(use));
 	ok(slow_fs_start(&fs));
 	ok(emu_load());
@@ -247,7 +243,6 @@ static int setup_use(void **state)
 
 static int teardown_use(void **state)
 {
-	(void)state;
 	slow_fs_answer(&fs, true);
 	if (use.thread)
 		pthread_join(use.thread, NULL);
@@ -264,14 +259,12 @@ static int map_slow_page(void *arg)
 {
 	void *page = slow_fs_page(&fs);
 
-	(void)arg;
 	return page ? vfio_dma_map(&use.container, page, IOVA, PAGE, VFIO_DMA_RO) :
 		      -errno;
 }
 
 static void *pin_slow_page(void *arg)
 {
-	(void)arg;
 	use.ret = emu_pin(&use.emu, IOVA, 1, EMU_PROT_READ);
 	return NULL;
 }
@@ -316,7 +309,6 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	pthread_t thread;
 	bool in_time;
 
-	(void)state;
 	atomic_store(&done, false);
 	start_use(map_slow_page);
 	close(tell_child);
@@ -386,7 +378,6 @@ static void devices_are_free_once_a_killed_process_is_gone(void **state)
 	unsigned int i;
 	int ret;
 
-	(void)state;
 	for (i = 0; i < 12; i++) {
 		child = spawn_answered(own_device_and_reset, NULL);
 		sleep_ms(5 + i * 17);
@@ -440,7 +431,6 @@ static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
 	bool in_time;
 	pid_t pid;
 
-	(void)state;
 	start_use(map_ram_and_slow_page);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -501,7 +491,6 @@ static void restore_does_not_wait_for_the_container(void **state)
 	unsigned int reads = 1;
 	bool in_time;
 
-	(void)state;
 	ok(vfio_dma_map(&use.container, map2, IOVA + MIB, MIB, VFIO_DMA_RW));
 	child = fork();
 	assert_true(child >= 0);

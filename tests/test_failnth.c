@@ -276,7 +276,6 @@ static void a_failed_mapping_leaves_nothing(void **state)
 	unsigned int nth;
 	int ret;
 
-	(void)state;
 	get_ram(LARGE_LEN, true);
 	for (nth = 1;; nth++) {
 		failnth_arm(nth);
@@ -300,14 +299,12 @@ static void mapping_ram(void)
 
 static void mapping_a_page(void **state)
 {
-	(void)state;
 	get_ram(PAGE, true);
 	mapping_ram();
 }
 
 static void mapping_much(void **state)
 {
-	(void)state;
 	get_ram(LARGE_LEN, true);
 	mapping_ram();
 }
@@ -324,7 +321,6 @@ static void mapping_untouched(void **state)
 {
 	static const struct call c = { map, unmap_and_forget, NULL };
 
-	(void)state;
 	get_ram(SMALL, false);
 	fail_each(&c);
 }
@@ -354,7 +350,6 @@ static void mapping_hugetlb(void **state)
 	unsigned int i;
 	int fd;
 
-	(void)state;
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "1"));
 	fd = memfd_create("hugetlb", MFD_CLOEXEC | MFD_HUGETLB);
 	assert_int_equal(ftruncate(fd, huge), 0);
@@ -377,7 +372,6 @@ static void mapping_hugetlb(void **state)
 
 static void mapping_scattered(void **state)
 {
-	(void)state;
 	get_scattered();
 	mapping_ram();
 }
@@ -401,14 +395,12 @@ static void unmapping_ram(void)
 
 static void unmapping_scattered(void **state)
 {
-	(void)state;
 	get_scattered();
 	unmapping_ram();
 }
 
 static void unmapping_much(void **state)
 {
-	(void)state;
 	get_ram(LARGE_LEN, true);
 	unmapping_ram();
 }
@@ -467,7 +459,6 @@ static void mapping_device_memory(void **state)
 {
 	static const struct call c = { map_device, unmap_device, check_device };
 
-	(void)state;
 	reserve_device();
 	fail_each(&c);
 }
@@ -488,7 +479,6 @@ static void unmapping_device_memory(void **state)
 		unmap_device_alone, map_device, check_device_unmapped
 	};
 
-	(void)state;
 	reserve_device();
 	ok(map_device());
 	fail_each_of(&c);
@@ -511,7 +501,6 @@ static void mapping_a_mixture(void **state)
 {
 	static const struct call c = { map, unmap, check_mixed };
 
-	(void)state;
 	get_ram(SMALL, true);
 	get_device(ram + MIXED_AT, MIXED_LEN);
 	fail_each(&c);
@@ -540,7 +529,6 @@ static void unmapping_several(void **state)
 		unmap, map_several, check_several_unmapped
 	};
 
-	(void)state;
 	get_ram(SMALL, true);
 	get_device(ram + MIXED_AT, MIXED_LEN);
 	ok(map_several());
@@ -580,7 +568,6 @@ static void cutting_a_mirror(void **state)
 {
 	static const struct call c = { cut, mend, check_cut };
 
-	(void)state;
 	reserve_device();
 	ok(map_device());
 	fail_each(&c);
@@ -596,7 +583,6 @@ static void restoring(void **state)
 	unsigned int i, failed = 0;
 	int n;
 
-	(void)state;
 	reserve_device();
 	ok(map_device());
 	for (i = 0; i < RESTORES; i++) {
@@ -634,7 +620,6 @@ static void asking_for_info(void **state)
 {
 	static const struct call c = { get_info, nothing, NULL };
 
-	(void)state;
 	fail_each(&c);
 }
 
@@ -694,7 +679,6 @@ static void starting_the_dirty_log(void **state)
 {
 	static const struct call c = { start_log, stop_log, check_log };
 
-	(void)state;
 	get_ram(SMALL, true);
 	ok(map_several());
 	fail_each(&c);
@@ -704,7 +688,6 @@ static void mapping_with_the_dirty_log_on(void **state)
 {
 	static const struct call c = { map, unmap, check_ram };
 
-	(void)state;
 	get_ram(SMALL, true);
 	ok(start_log());
 	fail_each(&c);
@@ -750,7 +733,6 @@ static int move_back(void)
 /* The memory is the same: only which address space entry keeps it differs. */
 static void check_moved(bool moved)
 {
-	(void)moved;
 	expect_return(bar_iova, 0, now(), 2.0);
 	expect_return(bar_iova + RIG_LEN - PAGE, RIG_LEN - PAGE, now(), 2.0);
 }
@@ -773,14 +755,12 @@ static void move_device(void)
 
 static void moving_device_memory(void **state)
 {
-	(void)state;
 	move_device();
 }
 
 /* Out of step with the memory: the IOMMU needs tables for each 2 MiB. */
 static void moving_device_memory_in_small_pages(void **state)
 {
-	(void)state;
 	bar_iova = IOVA + PAGE;
 	move_device();
 }
@@ -829,7 +809,6 @@ static void opening_a_container(void **state)
 {
 	static const struct call c = { open_container, close_container, NULL };
 
-	(void)state;
 	fail_each(&c);
 }
 
@@ -865,7 +844,6 @@ static void setting_the_iommu(void **state)
 {
 	static const struct call c = { set_iommu, reset_container, NULL };
 
-	(void)state;
 	asked = &other;
 	ok(put_group());
 	fail_each(&c);
@@ -875,13 +853,11 @@ static void setting_the_iommu(void **state)
 /* Those that were there reach what they did, whatever happens. */
 static void check_others(bool attached)
 {
-	(void)attached;
 	check_mixed(true);
 }
 
 static void check_all_there(bool attached)
 {
-	(void)attached;
 	check_ram(true);
 }
 
@@ -896,7 +872,6 @@ static void attaching_a_second_group(void **state)
 {
 	static const struct call c = { put_group, take_group, check_others };
 
-	(void)state;
 	map_for_groups();
 	fail_each_alone(&c);
 }
@@ -906,7 +881,6 @@ static void attaching_a_second_group_to_scattered_memory(void **state)
 {
 	static const struct call c = { put_group, take_group, check_all_there };
 
-	(void)state;
 	get_scattered();
 	ok(map());
 	fail_each_alone(&c);
@@ -926,7 +900,6 @@ static void unmapping_all(void **state)
 {
 	static const struct call c = { unmap_all, map_other, NULL };
 
-	(void)state;
 	asked = &other;
 	ok(put_group());
 	ok(set_iommu());
@@ -993,7 +966,6 @@ static void emulated_devices_pin(void **state)
 {
 	static const struct call c = { pin, unpin, check_pinned };
 
-	(void)state;
 	fail_each(&c);
 }
 
@@ -1012,7 +984,6 @@ static void emulated_devices_write(void **state)
 {
 	static const struct call c = { write_anew, forget, NULL };
 
-	(void)state;
 	ok(forget());
 	fail_each(&c);
 }
@@ -1022,7 +993,6 @@ static void attaching_the_first_group(void **state)
 {
 	static const struct call c = { put_group, take_group, check_pinned };
 
-	(void)state;
 	ok(vfio_dma_unmap(&other, IOVA, len, NULL));
 	get_device(ram + MIXED_AT, MIXED_LEN);
 	ok(map_other());

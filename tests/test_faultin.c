@@ -37,7 +37,6 @@ static struct edu edu;
 
 static int open_all(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
 	return 0;
@@ -45,7 +44,6 @@ static int open_all(void **state)
 
 static int close_all(void **state)
 {
-	(void)state;
 	edu_close(&edu);
 	vfio_container_close(&container);
 	return 0;
@@ -54,7 +52,6 @@ static int close_all(void **state)
 /* Whatever a failed test left behind would fail the next one too. */
 static int teardown(void **state)
 {
-	(void)state;
 	cgroup_leave();
 	proc_write_file("/proc/sys/vm/nr_hugepages", "0");
 	return vfio_dma_unmap(&container, IOVA, 1ULL << 36, NULL);
@@ -140,7 +137,6 @@ static void expect_all_reached(uint8_t *mem)
 
 static void untouched_small_pages_are_reached(void **state)
 {
-	(void)state;
 	expect_all_reached(small_pages());
 }
 
@@ -148,14 +144,12 @@ static void untouched_huge_pages_are_reached(void **state)
 {
 	uint8_t *mem = untouched(SIZE, MAP_PRIVATE);
 
-	(void)state;
 	madvise(mem, SIZE, MADV_HUGEPAGE);
 	expect_all_reached(mem);
 }
 
 static void untouched_shared_memory_is_reached(void **state)
 {
-	(void)state;
 	expect_all_reached(untouched(SIZE, MAP_SHARED));
 }
 
@@ -164,7 +158,6 @@ static void a_hole_in_untouched_memory_is_refused(void **state)
 	uint8_t *mem = untouched(SIZE, MAP_SHARED);
 	long pinned = proc_pages_pinned();
 
-	(void)state;
 	munmap(mem + 70 * MIB, PAGE);
 	refused(EFAULT, vfio_dma_map(&container, mem, IOVA, SIZE, VFIO_DMA_RW));
 	assert_int_equal(proc_pages_pinned(), pinned);
@@ -202,7 +195,6 @@ static void other_cpus_help_to_fault_memory_in(void **state)
 {
 	long faults;
 
-	(void)state;
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		lacks("a second CPU");
 	faults = faults_to_map(small_pages());
@@ -231,13 +223,11 @@ static void expect_help(uint8_t *(*get)(void))
 
 static void other_cpus_help_with_huge_pages_to_the_end(void **state)
 {
-	(void)state;
 	expect_help(huge_pages);
 }
 
 static void other_cpus_help_with_hugetlb(void **state)
 {
-	(void)state;
 	expect_help(hugetlb);
 }
 
@@ -248,7 +238,6 @@ static void a_page_of_1_gib_has_one_pin(void **state)
 	unsigned int again;
 	uint8_t *mem;
 
-	(void)state;
 	mem = mmap(NULL, MUCH, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
 		   30 << MAP_HUGE_SHIFT, -1, 0);
@@ -272,7 +261,6 @@ static void hugetlb_is_charged_to_the_control_group_of_the_caller(void **state)
 	uint8_t *mem;
 	int ret;
 
-	(void)state;
 	ret = cgroup_enter("hugetlb");
 	if (ret == -ENODEV)
 		lacks("control groups");
@@ -287,7 +275,6 @@ static void hugetlb_is_charged_to_the_control_group_of_the_caller(void **state)
 
 static void cpus_that_the_caller_may_not_use_do_not_help(void **state)
 {
-	(void)state;
 	assert_true(faults_to_map_alone(small_pages()) >= (long)PAGES);
 }
 
@@ -297,7 +284,6 @@ static void a_caller_with_a_memory_policy_is_not_helped(void **state)
 	unsigned long nodes = 1;
 	long faults, ret;
 
-	(void)state;
 	ret = syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 8 * sizeof(nodes));
 	if (ret && errno == ENOSYS)
 		lacks("memory policies");
@@ -317,7 +303,6 @@ static void all_of_it_is_accounted_to_the_callers_cpu_group(void **state)
 	uint8_t *mem;
 	int ret;
 
-	(void)state;
 	ret = cgroup_enter("cpu");
 	if (ret == -ENODEV || ret == -EINVAL)
 		lacks("a control group's CPU controller");
@@ -351,7 +336,6 @@ static void a_caller_whose_time_is_limited_is_not_helped(void **state)
 	static const struct sched_param none;
 	struct rlimit limit, seconds;
 
-	(void)state;
 	assert_int_equal(setpriority(PRIO_PROCESS, 0, 5), 0);
 	expect_no_help("nice");
 	assert_int_equal(setpriority(PRIO_PROCESS, 0, 0), 0);
@@ -405,7 +389,6 @@ static void memory_that_a_userfaultfd_serves_is_refused(void **state)
 	uint8_t *mem = untouched(AHEAD, MAP_SHARED);
 	int ret = proc_run(map_what_nobody_serves, mem);
 
-	(void)state;
 	munmap(mem, AHEAD);
 	if (ret == LACKING)
 		lacks("userfaultfd");
@@ -418,7 +401,6 @@ static void memory_whose_key_the_thread_lacks_is_reached(void **state)
 	int key = pkey_alloc(0, 0);
 	uint8_t *mem;
 
-	(void)state;
 	if (key < 0)
 		lacks("protection keys");
 	mem = small_pages();
@@ -446,7 +428,6 @@ static void a_mapping_beyond_the_limit_touches_little(void **state)
 {
 	uint8_t *mem = untouched(MUCH, MAP_SHARED);
 
-	(void)state;
 	assert_int_equal(proc_run_unprivileged(8 * MIB, over_the_limit, mem), 0);
 	assert_in_range(touched(mem, MUCH), 8 * MIB, AHEAD);
 	munmap(mem, MUCH);
@@ -459,7 +440,6 @@ static void a_mapping_that_is_killed_touches_no_more(void **state)
 	int status;
 	pid_t pid;
 
-	(void)state;
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid)

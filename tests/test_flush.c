@@ -234,7 +234,6 @@ static void expect_tables_freed_late(void)
 
 static int open_all(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&owner, VFIO_TYPE1v2_IOMMU));
 	ok(vfio_device_open(&device, &owner, TARGET));
 	return 0;
@@ -242,7 +241,6 @@ static int open_all(void **state)
 
 static int close_all(void **state)
 {
-	(void)state;
 	vfio_device_close(&device);
 	vfio_container_close(&owner);
 	return 0;
@@ -251,7 +249,6 @@ static int close_all(void **state)
 /* The BAR is of another container's device, so that it survives this one. */
 static int setup(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
 	ok(vfio_device_open(&initiator, &container, EDU_A));
 	bar = vfio_region_mmap(&device, TARGET_BAR, 0, LEN,
@@ -265,7 +262,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
 	kprobe_close();
 	vfio_decoding(&device, true);
 	munmap(bar, LEN);
@@ -308,7 +304,6 @@ static void map_ram(uint64_t iova)
 
 static void tables_of_device_memory_are_freed_after_their_flush(void **state)
 {
-	(void)state;
 	need_early_tables();
 	map_bar(0, ODD, LEN);
 	watch();
@@ -319,7 +314,6 @@ static void tables_of_device_memory_are_freed_after_their_flush(void **state)
 /* The second begins where the first ends. */
 static void tables_of_adjacent_mappings_are_freed_after_their_flush(void **state)
 {
-	(void)state;
 	need_early_tables();
 	map_bar(0, ODD, LEN / 2);
 	map_bar(LEN / 2, ODD + LEN / 2, LEN / 2);
@@ -330,7 +324,6 @@ static void tables_of_adjacent_mappings_are_freed_after_their_flush(void **state
 
 static void tables_are_freed_after_their_flush_when_all_is_unmapped(void **state)
 {
-	(void)state;
 	need_early_tables();
 	map_bar(0, ODD, LEN);
 	get_ram(MADV_HUGEPAGE);
@@ -342,7 +335,6 @@ static void tables_are_freed_after_their_flush_when_all_is_unmapped(void **state
 
 static void tables_of_revoked_memory_are_freed_after_their_flush(void **state)
 {
-	(void)state;
 	map_bar(0, ODD, LEN / 2);
 	map_bar(LEN / 2, ODD + LEN / 2, LEN / 2);
 	watch();
@@ -353,7 +345,6 @@ static void tables_of_revoked_memory_are_freed_after_their_flush(void **state)
 /* What is left is two pieces, which come back as two extents. */
 static void tables_of_a_mirror_in_pieces_are_freed_after_their_flush(void **state)
 {
-	(void)state;
 	map_bar(0, ODD, LEN);
 	watch();
 	munmap(bar + 5 * MIB, PAGE);
@@ -369,7 +360,6 @@ static void tables_of_ram_are_freed_after_their_flush(void **state)
 	static const int advice[] = { MADV_HUGEPAGE, MADV_NOHUGEPAGE };
 	unsigned int i;
 
-	(void)state;
 	for (i = 0; i < 2; i++) {
 		get_ram(advice[i]);
 		map_ram(ODD);
@@ -407,7 +397,6 @@ static void scattered_memory_leaves_no_table_behind(void **state)
 	struct account a;
 	unsigned int n;
 
-	(void)state;
 	for (n = 1; n <= 2; n++) {
 		get_scattered(len, n * PAGE);
 		ok(vfio_dma_map(&container, ram, ODD, len, VFIO_DMA_RW));
@@ -423,7 +412,6 @@ static void scattered_memory_leaves_no_table_behind(void **state)
 
 static void tables_are_freed_after_the_last_group_has_left(void **state)
 {
-	(void)state;
 	map_bar(0, ODD, LEN);
 	get_ram(MADV_HUGEPAGE);
 	map_ram(EVEN - PAGE);
@@ -435,7 +423,6 @@ static void tables_are_freed_after_the_last_group_has_left(void **state)
 /* The container goes with the last file that refers to it. */
 static void tables_are_freed_late_when_everything_is_closed(void **state)
 {
-	(void)state;
 	map_bar(0, ODD, LEN);
 	get_ram(MADV_HUGEPAGE);
 	map_ram(EVEN - PAGE);
@@ -453,7 +440,6 @@ static void what_has_one_size_is_flushed_once(void **state)
 {
 	struct account a;
 
-	(void)state;
 	map_bar(0, EVEN, LEN);
 	watch();
 	unmap(EVEN, LEN);

@@ -29,7 +29,6 @@ static uint64_t bits[WORDS + 1];	/* the last is nobody's */
 
 static int setup(void **state)
 {
-	(void)state;
 	mem = vfio_reserve(LEN, LARGE_PAGE, 0);
 	assert_ptr_equal(mmap(mem, LEN, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), mem);
@@ -40,7 +39,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
 	vfio_device_close(&device);
 	memset(&device, 0, sizeof(device));
 	emu_close(&emu);
@@ -173,7 +171,6 @@ static void detach(void)
 /* In the order in which nothing is written where it must not be, if it fails. */
 static void the_log_has_every_page_when_large_ones_go(void **state)
 {
-	(void)state;
 	attach();
 	ok(map_part(0, LEN));
 	ok(dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
@@ -184,7 +181,6 @@ static void the_log_has_every_page_when_large_ones_go(void **state)
 
 static void the_log_goes_on_when_large_pages_go(void **state)
 {
-	(void)state;
 	attach();
 	ok(map_part(0, LEN));
 	ok(dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
@@ -208,7 +204,6 @@ static void the_log_goes_on_when_large_pages_go(void **state)
 
 static void the_log_goes_on_when_large_pages_come(void **state)
 {
-	(void)state;
 	ok(map_part(0, LEN));
 	ok(dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
 	write_page(PAGES - 1);

@@ -21,14 +21,12 @@ static struct edu edu;
 
 static int setup(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	(void)state;
 	edu_close(&edu);
 	emu_close(&emu);
 	vfio_container_close(&container);
@@ -40,7 +38,6 @@ static void unsafe_interrupts_are_refused_unless_allowed(void **state)
 	int log = kmsg_open();
 	uint8_t data[] = "where it must";
 
-	(void)state;
 	assert_true(log >= 0);
 	/* As the first group, whose container has no backend yet ... */
 	refused(EPERM, edu_open(&edu, &container, EDU_A, IOVA_A));

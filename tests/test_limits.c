@@ -125,7 +125,6 @@ static void waiting_for_a_dead_device_costs_little(void **state)
 	unsigned int n;
 	double start;
 
-	(void)state;
 	n = map_many();
 	ok(vfio_decoding(&rig.device, false));
 	expect_little_work("many mirrors of a device that is off");
@@ -144,7 +143,6 @@ static void waiting_for_a_permission_costs_little(void **state)
 	const unsigned int pages = 2000, mirrors = 100;
 	unsigned int i;
 
-	(void)state;
 	for (i = 0; i < pages; i++)
 		assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR,
 						 i * PAGE, PAGE,
@@ -197,7 +195,6 @@ static void kernel_memory_is_bounded_and_charged(void **state)
 	const unsigned int n = 20000 / patience();
 	long before, after;
 
-	(void)state;
 	enter_cgroup();
 	before = cgroup_bytes();
 	assert_int_equal(map_times(n), n);
@@ -235,7 +232,6 @@ static void iommu_tables_are_charged(void **state)
 	unsigned int i;
 	double start;
 
-	(void)state;
 	if (table_kb() < 0 || kernel_before(6, 12))
 		lacks("IOMMU page tables that the kernel counts");
 	enter_cgroup();
@@ -291,7 +287,6 @@ static void other_munmaps_do_not_pay_for_many_mirrors(void **state)
 	double before, after;
 	unsigned int n;
 
-	(void)state;
 	ok(vfio_dma_map(&rig.container, map, IOVA + (1ULL << 36), PAGE,
 			VFIO_DMA_RW));
 	before = time_of_munmap();
@@ -322,7 +317,6 @@ static void too_many_pieces_are_given_up(void **state)
 {
 	unsigned int i;
 
-	(void)state;
 	ok(vfio_dma_map(&rig.container, map, IOVA, RIG_LEN, VFIO_DMA_RW));
 	for (i = 0; i < 1000; i++)
 		assert_int_equal(munmap(map + (2 * i + 1) * PAGE, PAGE), 0);

@@ -20,7 +20,6 @@ static void expect_strict(const char *value)
 
 static void strict_can_be_turned_off_before_lockdown(void **state)
 {
-	(void)state;
 	ok(proc_write_file(STRICT, "0"));
 	expect_strict("N\n");
 	ok(proc_write_file(STRICT, "1"));
@@ -29,7 +28,6 @@ static void strict_can_be_turned_off_before_lockdown(void **state)
 
 static void strict_cannot_be_turned_off_under_lockdown(void **state)
 {
-	(void)state;
 	ok(proc_write_file(LOCKDOWN, "integrity"));
 	refused(EPERM, proc_write_file(STRICT, "0"));
 	expect_strict("Y\n");

@@ -48,7 +48,6 @@ static void whole_bar_is_reached_at_any_alignment(void **state)
 	static const size_t skews[] = { 0, PAGE, 2 * MIB - PAGE };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(skews) / sizeof(*skews); i++) {
 		uint8_t *at = vfio_reserve(TARGET_LEN, TARGET_LEN, skews[i]);
 		uint64_t unmapped = 0;
@@ -76,7 +75,6 @@ static void part_of_a_bar_is_the_right_part(void **state)
 	uint8_t *map = vfio_region_mmap(&rig.device, TARGET_BAR, mmap_at,
 					MIB, PROT_READ | PROT_WRITE, NULL);
 
-	(void)state;
 	assert_non_null(map);
 	ok(vfio_dma_map(&rig.container, map + map_at, IOVA, 7 * PAGE,
 			VFIO_DMA_RW));
@@ -96,7 +94,6 @@ static void a_bar_larger_than_memory_can_be_mapped(void **state)
 	struct fault fault;
 	uint8_t *map;
 
-	(void)state;
 	need_fault_records();
 	ok(vfio_device_open(&large, &rig.container, LARGE));
 	map = vfio_region_mmap(&large, TARGET_BAR, 60 * 1024 * MIB, len,
@@ -118,7 +115,6 @@ static void device_memory_is_not_charged(void **state)
 {
 	long locked = proc_status_kb(0, "VmLck");
 
-	(void)state;
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	assert_int_equal(proc_status_kb(0, "VmLck"), locked);
 }
@@ -127,7 +123,6 @@ static void read_only_mapping_of_device_memory_stops_writes(void **state)
 {
 	uint8_t pattern[64], got[64];
 
-	(void)state;
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	ok(vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN, VFIO_DMA_RO));
 	assert_false(dma_lands(IOVA, 0));
@@ -144,7 +139,6 @@ static void write_mapping_of_a_read_only_mmap_is_refused(void **state)
 					PROT_READ, NULL);
 	uint8_t pattern[64], got[64];
 
-	(void)state;
 	assert_non_null(map);
 	refused(EFAULT, vfio_dma_map(&rig.container, map, IOVA, MIB,
 				     VFIO_DMA_RW));
@@ -158,7 +152,6 @@ static void write_mapping_of_a_read_only_mmap_is_refused(void **state)
 
 static void map_while_decoding_is_off_is_refused(void **state)
 {
-	(void)state;
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	ok(vfio_decoding(&rig.device, false));
 	refused(EFAULT, vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN,
@@ -178,7 +171,6 @@ static void one_mapping_spans_ram_and_several_devices(void **state)
 	long locked = proc_status_kb(0, "VmLck");
 	uint64_t unmapped = 0;
 
-	(void)state;
 	assert_non_null(at);
 	ok(vfio_device_open(&second, &rig.container, TARGET2));
 	assert_int_equal(mprotect(at, part, PROT_READ | PROT_WRITE), 0);
@@ -223,7 +215,6 @@ static void a_hole_behind_device_memory_leaves_nothing(void **state)
 {
 	long locked;
 
-	(void)state;
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	locked = proc_status_kb(0, "VmLck");
 	/* RAM, device memory, nothing, device memory. */
@@ -244,13 +235,11 @@ static void a_hole_behind_device_memory_leaves_nothing(void **state)
 
 static void decoding_off_revokes(void **state)
 {
-	(void)state;
 	expect_blocked_while_off(IOVA, 0);
 }
 
 static void low_power_revokes(void **state)
 {
-	(void)state;
 	need_fault_records();
 	expect_landing(IOVA, 0);
 	ok(target_fill(&rig.target, 0, 0, PAGE));
@@ -270,7 +259,6 @@ static void power_state_d3_revokes(void **state)
 	bool fault;
 	int ret;
 
-	(void)state;
 	need_fault_records();
 	assert_non_null(map);
 	target_pattern(pattern, sizeof(pattern));
@@ -338,13 +326,11 @@ static void reset_revokes_by(int (*reset)(struct vfio_device *d))
 
 static void reset_revokes(void **state)
 {
-	(void)state;
 	reset_revokes_by(vfio_reset);
 }
 
 static void hot_reset_revokes(void **state)
 {
-	(void)state;
 	reset_revokes_by(vfio_hot_reset);
 }
 
@@ -352,7 +338,6 @@ static void hot_reset_revokes(void **state)
 
 static void munmap_revokes(void **state)
 {
-	(void)state;
 	expect_landing(IOVA, 0);
 	munmap(rig.map, RIG_LEN);
 	expect_blocked(IOVA, 0);
@@ -361,7 +346,6 @@ static void munmap_revokes(void **state)
 
 static void munmap_of_a_part_revokes_that_part(void **state)
 {
-	(void)state;
 	munmap(rig.map + RIG_HALF, RIG_HALF);
 	expect_blocked(IOVA + RIG_HALF, RIG_HALF);
 	sleep_ms(NEVER_MS);
@@ -371,7 +355,6 @@ static void munmap_of_a_part_revokes_that_part(void **state)
 
 static void munmap_of_one_page_revokes_that_page(void **state)
 {
-	(void)state;
 	munmap(rig.map + RIG_HALF, PAGE);
 	expect_blocked(IOVA + RIG_HALF, RIG_HALF);
 	sleep_ms(NEVER_MS);
@@ -380,7 +363,6 @@ static void munmap_of_one_page_revokes_that_page(void **state)
 
 static void mmap_over_it_revokes(void **state)
 {
-	(void)state;
 	assert_ptr_equal(mmap(rig.map, RIG_LEN, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 			 rig.map);
@@ -391,7 +373,6 @@ static void mmap_over_it_revokes(void **state)
 
 static void mprotect_to_none_revokes(void **state)
 {
-	(void)state;
 	assert_int_equal(mprotect(rig.map, RIG_LEN, PROT_NONE), 0);
 	expect_blocked(IOVA, 0);
 	sleep_ms(NEVER_MS);
@@ -400,7 +381,6 @@ static void mprotect_to_none_revokes(void **state)
 
 static void mprotect_to_read_only_revokes(void **state)
 {
-	(void)state;
 	assert_int_equal(mprotect(rig.map, RIG_LEN, PROT_READ), 0);
 	expect_blocked(IOVA, 0);
 	sleep_ms(NEVER_MS);
@@ -409,7 +389,6 @@ static void mprotect_to_read_only_revokes(void **state)
 
 static void mprotect_of_a_part_revokes_that_part(void **state)
 {
-	(void)state;
 	assert_int_equal(mprotect(rig.map, RIG_HALF, PROT_READ), 0);
 	expect_blocked(IOVA, 0);
 	sleep_ms(NEVER_MS);
@@ -421,7 +400,6 @@ static void close_and_unbind_revoke(void **state)
 	struct host_bar bar;
 	bool landed;
 
-	(void)state;
 	expect_landing(IOVA, 0);
 	munmap(rig.map, RIG_LEN);
 	vfio_device_close(&rig.device);
@@ -489,7 +467,6 @@ static void leave(void)
 
 static void other_processes_memory_is_reached(void **state)
 {
-	(void)state;
 	spawn(wait_for_ever);
 	expect_landing(IOVA, 0);
 	ok(vfio_decoding(&rig.device, false));
@@ -500,7 +477,6 @@ static void other_processes_memory_is_reached(void **state)
 
 static void exit_revokes(void **state)
 {
-	(void)state;
 	spawn(leave);
 	expect_landing(IOVA, 0);
 	reap_child(0);
@@ -509,7 +485,6 @@ static void exit_revokes(void **state)
 
 static void being_killed_revokes(void **state)
 {
-	(void)state;
 	spawn(wait_for_ever);
 	expect_landing(IOVA, 0);
 	reap_child(SIGKILL);
@@ -520,7 +495,6 @@ static void exec_revokes(void **state)
 {
 	int i;
 
-	(void)state;
 	spawn(become_another_program);
 	expect_landing(IOVA, 0);
 	/* The child is another program when its memory is. */
@@ -540,7 +514,6 @@ static void exec_revokes(void **state)
 
 static void exit_while_revoked_is_for_good(void **state)
 {
-	(void)state;
 	spawn(wait_for_ever);
 	ok(vfio_decoding(&rig.device, false));
 	reap_child(SIGKILL);
@@ -552,7 +525,6 @@ static void exit_while_revoked_is_for_good(void **state)
 /* The mapping is the parent's: that a child has the memory too is no help. */
 static void munmap_revokes_although_a_child_has_the_mmap(void **state)
 {
-	(void)state;
 	child = fork();
 	assert_true(child >= 0);
 	if (!child)
@@ -566,7 +538,6 @@ static void munmap_revokes_although_a_child_has_the_mmap(void **state)
 
 static void new_mmap_in_its_place_is_another_one(void **state)
 {
-	(void)state;
 	munmap(rig.map, RIG_LEN);
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
 					 PROT_READ | PROT_WRITE, rig.map));
@@ -578,7 +549,6 @@ static void new_mmap_in_its_place_is_another_one(void **state)
 
 static void unmapped_while_revoked_is_for_good(void **state)
 {
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	munmap(rig.map, RIG_LEN);
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
@@ -590,7 +560,6 @@ static void unmapped_while_revoked_is_for_good(void **state)
 
 static void half_unmapped_while_revoked_is_for_good(void **state)
 {
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	munmap(rig.map, RIG_HALF);
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_HALF,
@@ -609,7 +578,6 @@ static void back_soon_after_a_short_outage(void **state)
 	double start;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(outages) / sizeof(*outages); i++) {
 		ok(vfio_decoding(&rig.device, false));
 		sleep_ms(outages[i]);
@@ -631,7 +599,6 @@ static void back_soon_after_a_long_outage(void **state)
 	double back, quickest = LATER;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(outages) / sizeof(*outages); i++) {
 		ok(vfio_decoding(&rig.device, false));
 		sleep_ms(outages[i]);
@@ -649,7 +616,6 @@ static void back_after_reset(void **state)
 {
 	double start;
 
-	(void)state;
 	ok(vfio_reset(&rig.device));
 	start = now();
 	printf("# back %.0f ms after a reset\n",
@@ -664,7 +630,6 @@ static void back_after_low_power(void **state)
 {
 	double start;
 
-	(void)state;
 	ok(vfio_low_power(&rig.device, true));
 	sleep_ms(100);
 	ok(vfio_low_power(&rig.device, false));
@@ -674,7 +639,6 @@ static void back_after_low_power(void **state)
 
 static void back_after_mprotect_gives_the_permission_back(void **state)
 {
-	(void)state;
 	assert_int_equal(mprotect(rig.map, RIG_LEN, PROT_NONE), 0);
 	sleep_ms(100);
 	assert_int_equal(mprotect(rig.map, RIG_LEN, PROT_READ | PROT_WRITE), 0);
@@ -687,7 +651,6 @@ static void read_only_mapping_survives_mprotect_to_read_only(void **state)
 	uint8_t pattern[64], got[64] = { 0 };
 	double start;
 
-	(void)state;
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	ok(vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN, VFIO_DMA_RO));
 	target_pattern(pattern, sizeof(pattern));
@@ -703,7 +666,6 @@ static void read_only_mapping_survives_mprotect_to_read_only(void **state)
 
 static void rest_comes_back_after_a_partial_munmap(void **state)
 {
-	(void)state;
 	munmap(rig.map + RIG_HALF, PAGE);
 	expect_return(IOVA, 0, now(), SOON);
 	expect_landing(IOVA + RIG_HALF - PAGE, RIG_HALF - PAGE);
@@ -719,7 +681,6 @@ static void rest_comes_back_after_a_partial_munmap(void **state)
 
 static void splitting_the_mmap_loses_nothing(void **state)
 {
-	(void)state;
 	assert_int_equal(madvise(rig.map + RIG_HALF, PAGE, MADV_DONTFORK), 0);
 	expect_return(IOVA, 0, now(), SOON);
 	expect_landing(IOVA + RIG_HALF, RIG_HALF);
@@ -730,7 +691,6 @@ static void closing_the_file_revokes_nothing_the_mmap_has(void **state)
 {
 	int fd = dup(rig.device.fd);
 
-	(void)state;
 	close(rig.device.fd);
 	rig.device.fd = fd;
 	expect_landing(IOVA, 0);
@@ -740,7 +700,6 @@ static void unmap_reports_the_full_size_whatever_is_left(void **state)
 {
 	uint64_t unmapped = 0;
 
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, &unmapped));
 	assert_int_equal(unmapped, RIG_LEN);
@@ -803,7 +762,6 @@ static void disturb_by_fork(void)
 
 static void fork_does_not_revoke(void **state)
 {
-	(void)state;
 	undisturbed_by(disturb_by_fork);
 }
 
@@ -815,7 +773,6 @@ static void disturb_by_clear_refs(void)
 
 static void clear_refs_does_not_revoke(void **state)
 {
-	(void)state;
 	undisturbed_by(disturb_by_clear_refs);
 }
 
@@ -825,7 +782,6 @@ static void clear_refs_does_not_revoke(void **state)
  */
 static void clear_refs_does_not_keep_it_from_being_mapped(void **state)
 {
-	(void)state;
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
 					 PROT_READ | PROT_WRITE, rig.map));
@@ -836,7 +792,6 @@ static void clear_refs_does_not_keep_it_from_being_mapped(void **state)
 
 static void clear_refs_does_not_keep_it_from_coming_back(void **state)
 {
-	(void)state;
 	disturb_by_clear_refs();
 	ok(vfio_decoding(&rig.device, false));
 	ok(vfio_decoding(&rig.device, true));
@@ -866,7 +821,6 @@ static void disturb_by_other_vmas(void)
 
 static void changes_to_other_vmas_do_not_revoke(void **state)
 {
-	(void)state;
 	undisturbed_by(disturb_by_other_vmas);
 }
 
@@ -883,7 +837,6 @@ static void disturb_by_another_mmap(void)
 
 static void munmap_of_another_mmap_does_not_revoke(void **state)
 {
-	(void)state;
 	undisturbed_by(disturb_by_another_mmap);
 }
 
@@ -894,7 +847,6 @@ static void late_group_reaches_live_memory(void **state)
 	uint8_t pattern[64];
 	struct edu late;
 
-	(void)state;
 	ok(edu_open(&late, &rig.container, EDU_B, IOVA_B));
 	target_pattern(pattern, sizeof(pattern));
 	ok(edu_write(&late, IOVA + PAGE, pattern, sizeof(pattern)));
@@ -909,7 +861,6 @@ static void late_group_does_not_reach_revoked_memory(void **state)
 	struct edu late;
 	bool fault;
 
-	(void)state;
 	ok(target_fill(&rig.target, 0, 0, PAGE));
 	ok(vfio_decoding(&rig.device, false));
 	ok(edu_open(&late, &rig.container, EDU_B, IOVA_B));
@@ -933,7 +884,6 @@ static void late_group_sees_what_comes_back(void **state)
 	uint8_t pattern[64];
 	struct edu late;
 
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	ok(edu_open(&late, &rig.container, EDU_B, IOVA_B));
 	ok(vfio_decoding(&rig.device, true));
@@ -950,7 +900,6 @@ static void container_goes_while_its_mapping_is_revoked(void **state)
 	struct vfio_container other;
 	struct edu edu;
 
-	(void)state;
 	ok(vfio_container_open(&other, VFIO_TYPE1v2_IOMMU));
 	ok(edu_open(&edu, &other, EDU_B, IOVA_B));
 	ok(vfio_dma_map(&other, rig.map, IOVA, RIG_LEN, VFIO_DMA_RW));

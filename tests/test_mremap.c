@@ -30,7 +30,6 @@ static int teardown(void **state)
 
 static void mremap_revokes(void **state)
 {
-	(void)state;
 	assert_ptr_equal(mremap(rig.map, RIG_LEN, RIG_LEN,
 				MREMAP_MAYMOVE | MREMAP_FIXED, to), to);
 	expect_blocked(IOVA, 0);
@@ -40,7 +39,6 @@ static void mremap_revokes(void **state)
 
 static void moved_away_and_back_is_for_good(void **state)
 {
-	(void)state;
 	assert_ptr_equal(mremap(rig.map, RIG_LEN, RIG_LEN,
 				MREMAP_MAYMOVE | MREMAP_FIXED, to), to);
 	assert_ptr_equal(mremap(to, RIG_LEN, RIG_LEN,
@@ -56,7 +54,6 @@ static void moved_away_and_back_is_for_good(void **state)
  */
 static void moved_before_it_is_mapped_is_revoked_all_the_same(void **state)
 {
-	(void)state;
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	((volatile uint8_t *)rig.map)[0] = 1;
 	assert_ptr_equal(mremap(rig.map, RIG_LEN, RIG_LEN,

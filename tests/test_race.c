@@ -98,7 +98,6 @@ static void *writer(void *arg)
 {
 	enum place p;
 
-	(void)arg;
 	while (going()) {
 		if (storm.pause) {
 			storm.paused = true;
@@ -117,7 +116,6 @@ static void *writer(void *arg)
 
 static void *mapper(void *arg)
 {
-	(void)arg;
 	while (going()) {
 		int ret = vfio_dma_map(&rig.container, mapper_map,
 				       PLACE_IOVA(MAPPER), PLACE_LEN,
@@ -137,7 +135,6 @@ static void *toggler(void *arg)
 {
 	unsigned int i = 0;
 
-	(void)arg;
 	while (going()) {
 		pthread_mutex_lock(toggling);
 		switch (i++ % 8) {
@@ -164,7 +161,6 @@ static void *attacher(void *arg)
 {
 	int group = vfio_group_open(EDU_B);
 
-	(void)arg;
 	if (group < 0)
 		note_error(group);
 	while (group >= 0 && going()) {
@@ -180,7 +176,6 @@ static void *attacher(void *arg)
 /* Processes that share everything with this one, and are gone at once. */
 static void *forker(void *arg)
 {
-	(void)arg;
 	while (going()) {
 		pid_t pid = fork();
 
@@ -402,7 +397,6 @@ static void take_by_munmap(unsigned int tries)
 
 static void munmap_races(void **state)
 {
-	(void)state;
 	start(forker);
 	race(take_by_munmap);
 }
@@ -410,13 +404,11 @@ static void munmap_races(void **state)
 /* A new mmap takes the place at once, while the old one may be coming back. */
 static void take_by_mmap(unsigned int tries)
 {
-	(void)tries;
 	mmap_own();
 }
 
 static void replacement_races(void **state)
 {
-	(void)state;
 	race(take_by_mmap);
 }
 
@@ -425,7 +417,6 @@ static void mprotect_races(void **state)
 	unsigned int tries = 0, violations = 0;
 	double begin;
 
-	(void)state;
 	ok(map_own());
 	begin = now();
 	start(writer);
@@ -471,7 +462,6 @@ static void decoding_races(void **state)
 	unsigned int tries = 0, violations = 0;
 	double begin = now();
 
-	(void)state;
 	start(writer);
 	start(mapper);
 	start(attacher);
@@ -502,7 +492,6 @@ static void decoding_races(void **state)
 /* What a process of its own does, in the shared container, until it is killed. */
 static bool map_own_once(void *unused)
 {
-	(void)unused;
 	return !map_own();
 }
 
@@ -511,7 +500,6 @@ static void exit_races(void **state)
 	unsigned int tries = 0, violations = 0;
 	double begin = now();
 
-	(void)state;
 	start(writer);
 	start(mapper);
 	start(toggler);
@@ -545,7 +533,6 @@ static void exit_races_with_coming_back(void **state)
 	unsigned int tries = 0, violations = 0;
 	double begin = now();
 
-	(void)state;
 	start(writer);
 	start(mapper);
 	start(attacher);

@@ -31,7 +31,6 @@ static uint8_t pattern[LEN];
 
 static int open_all(void **state)
 {
-	(void)state;
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
 	ok(nvme_open(&nvme, &container, NVME, IOVA_NVME));
@@ -41,7 +40,6 @@ static int open_all(void **state)
 
 static int close_all(void **state)
 {
-	(void)state;
 	fault_close(&faults);
 	nvme_close(&nvme);
 	edu_close(&edu);
@@ -51,7 +49,6 @@ static int close_all(void **state)
 
 static int setup(void **state)
 {
-	(void)state;
 	target_pattern(pattern, LEN);
 	fault_drain(&faults);
 	return 0;
@@ -60,7 +57,6 @@ static int setup(void **state)
 /* Whatever a failed test left behind would fail the next one too. */
 static int teardown(void **state)
 {
-	(void)state;
 	return vfio_dma_unmap(&container, IOVA, 1ULL << 36, NULL);
 }
 
@@ -85,7 +81,6 @@ static void dma_writes_reach_mapped_memory(void **state)
 {
 	uint8_t *mem = anonymous(2 * PAGE);
 
-	(void)state;
 	ok(vfio_dma_map(&container, mem, IOVA, 2 * PAGE, VFIO_DMA_RW));
 	ok(edu_write(&edu, IOVA + PAGE - 100, pattern, LEN));
 	assert_memory_equal(mem + PAGE - 100, pattern, LEN);
@@ -98,7 +93,6 @@ static void dma_reads_mapped_memory(void **state)
 {
 	uint8_t *mem = anonymous(PAGE), got[LEN];
 
-	(void)state;
 	memcpy(mem + 40, pattern, LEN);
 	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RO));
 	ok(edu_read(&edu, IOVA + 40, got, LEN));
@@ -109,7 +103,6 @@ static void dma_reads_mapped_memory(void **state)
 
 static void dma_to_an_unmapped_address_faults(void **state)
 {
-	(void)state;
 	ok(edu_store(&edu, IOVA, LEN));
 	ok(fault_wait(&faults, EDU_A, IOVA, true, FAULT_MS));
 	ok(edu_fetch(&edu, IOVA + PAGE, LEN));
@@ -122,7 +115,6 @@ static void read_only_mapping_stops_writes(void **state)
 {
 	uint8_t *mem = anonymous(PAGE), before[PAGE];
 
-	(void)state;
 	target_pattern(mem, PAGE);
 	memcpy(before, mem, PAGE);
 	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RO));
@@ -138,7 +130,6 @@ static void write_only_mapping_lets_writes_in(void **state)
 {
 	uint8_t *mem = anonymous(PAGE);
 
-	(void)state;
 	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_WO));
 	assert_true(arrives(IOVA, mem));
 	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
@@ -149,7 +140,6 @@ static void unmapping_ends_dma(void **state)
 {
 	uint8_t *mem = anonymous(PAGE);
 
-	(void)state;
 	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RW));
 	assert_true(arrives(IOVA, mem));
 	ok(vfio_dma_unmap(&container, IOVA, PAGE, NULL));
@@ -163,7 +153,6 @@ static void locked_memory_is_accounted_and_given_back(void **state)
 	uint8_t *mem = anonymous(64 * MIB);
 	long before = proc_status_kb(0, "VmLck");
 
-	(void)state;
 	ok(vfio_dma_map(&container, mem, IOVA, 64 * MIB, VFIO_DMA_RW));
 	assert_int_equal(proc_status_kb(0, "VmLck"), before + 64 * 1024);
 	ok(vfio_dma_map(&container, mem, IOVA + 64 * MIB, MIB, VFIO_DMA_RW));
@@ -207,7 +196,6 @@ static int over_the_limit(void *arg)
 
 static void memlock_limit_holds_without_the_capability(void **state)
 {
-	(void)state;
 	assert_int_equal(proc_run_unprivileged(MIB, over_the_limit, NULL), 0);
 	/* ... and there is nothing of the refused mapping in the IOMMU. */
 	ok(nvme_identify(&nvme, IOVA));
@@ -219,7 +207,6 @@ static void every_pinned_page_is_unpinned(void **state)
 	uint8_t *mem = anonymous(128 * MIB);
 	long before = proc_pages_pinned();
 
-	(void)state;
 	ok(vfio_dma_map(&container, mem, IOVA, 128 * MIB, VFIO_DMA_RW));
 	assert_int_equal(proc_pages_pinned() - before, 128 * MIB / PAGE);
 	ok(vfio_dma_unmap(&container, IOVA, 128 * MIB, NULL));
@@ -234,7 +221,6 @@ static void memory_returns_to_the_system(void **state)
 	size_t len = 256 * MIB / patience();
 	int i;
 
-	(void)state;
 	for (i = 0; i < 8; i++) {
 		uint8_t *mem = anonymous(len);
 
@@ -269,7 +255,6 @@ static void shared_memory_can_be_mapped(void **state)
 	int fd = memfd_create("shared", 0);
 	uint8_t *mem;
 
-	(void)state;
 	assert_int_equal(ftruncate(fd, 8 * MIB), 0);
 	mem = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(mem, MAP_FAILED);
@@ -283,7 +268,6 @@ static void private_file_memory_is_copied_before_dma(void **state)
 	uint8_t byte = 0, *mem;
 	int fd = open("/tmp/private", O_RDWR | O_CREAT | O_TRUNC, 0600);
 
-	(void)state;
 	assert_int_equal(ftruncate(fd, MIB), 0);
 	mem = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	assert_ptr_not_equal(mem, MAP_FAILED);
@@ -310,7 +294,6 @@ static void hugetlb_memory_can_be_mapped(void **state)
 {
 	uint8_t *mem;
 
-	(void)state;
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "8"));
 	mem = hugetlb(NULL, 16 * MIB);
 	check_kind(mem, 16 * MIB);
@@ -326,7 +309,6 @@ static void hugetlb_between_other_memory_can_be_mapped(void **state)
 	uint8_t *mem = vfio_reserve(8 * MIB, 2 * MIB, 0);
 	size_t i;
 
-	(void)state;
 	assert_non_null(mem);
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "2"));
 	assert_int_equal(mprotect(mem, 8 * MIB, PROT_READ | PROT_WRITE), 0);
@@ -349,7 +331,6 @@ static void hugetlb_memory_is_kept_until_unmap(void **state)
 	struct fault fault;
 	uint8_t *mem;
 
-	(void)state;
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "4"));
 	mem = hugetlb(NULL, 8 * MIB);
 	ok(vfio_dma_map(&container, mem + MIB, IOVA, 6 * MIB, VFIO_DMA_RW));
@@ -367,7 +348,6 @@ static void transparent_huge_pages_can_be_mapped(void **state)
 {
 	uint8_t *mem = vfio_reserve(16 * MIB, 2 * MIB, 0);
 
-	(void)state;
 	assert_non_null(mem);
 	assert_int_equal(mprotect(mem, 16 * MIB, PROT_READ | PROT_WRITE), 0);
 	assert_int_equal(madvise(mem, 16 * MIB, MADV_HUGEPAGE), 0);
@@ -396,7 +376,6 @@ static void scattered_memory_can_be_mapped(void **state)
 	uint8_t *mem = vfio_reserve(len, PAGE, 0);
 	uint8_t *file;
 
-	(void)state;
 	assert_non_null(mem);
 	assert_int_equal(ftruncate(fd, len), 0);
 	map_backwards(mem, len, fd);
@@ -426,7 +405,6 @@ static void huge_pages_in_scattered_memory_are_unpinned(void **state)
 	long before = proc_pages_pinned();
 	int fd = memfd_create("scattered", 0);
 
-	(void)state;
 	assert_int_equal(ftruncate(fd, scattered), 0);
 	assert_ptr_equal(mmap(mem, scattered + huge, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), mem);
@@ -446,7 +424,6 @@ static void a_hole_is_refused_and_leaves_nothing(void **state)
 	uint8_t *mem = anonymous(16 * PAGE);
 	long locked = proc_status_kb(0, "VmLck"), pinned = proc_pages_pinned();
 
-	(void)state;
 	munmap(mem + 8 * PAGE, PAGE);
 	refused(EFAULT, vfio_dma_map(&container, mem, IOVA, 16 * PAGE,
 				     VFIO_DMA_RW));
@@ -465,7 +442,6 @@ static void read_only_memory_is_not_mapped_for_writing(void **state)
 	uint8_t *mem = anonymous(2 * PAGE), got[LEN];
 	long pinned = proc_pages_pinned();
 
-	(void)state;
 	memcpy(mem + PAGE, pattern, LEN);
 	assert_int_equal(mprotect(mem + PAGE, PAGE, PROT_READ), 0);
 	refused(EFAULT, vfio_dma_map(&container, mem, IOVA, 2 * PAGE,
@@ -483,7 +459,6 @@ static void pinned_memory_outlives_its_mmap(void **state)
 	int fd = memfd_create("outlives", 0);
 	uint8_t *mem, *other;
 
-	(void)state;
 	assert_int_equal(ftruncate(fd, PAGE), 0);
 	mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(mem, MAP_FAILED);
@@ -502,7 +477,6 @@ static void fork_leaves_dma_with_the_parent(void **state)
 	uint8_t *mem = anonymous(PAGE);
 	pid_t pid;
 
-	(void)state;
 	mem[0] = 1;
 	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RW));
 	pid = fork();
@@ -564,7 +538,6 @@ static void untouched_memory_is_read_as_it_is_written_later(void **state)
 	uint8_t *mem = anonymous(MIB);
 	long locked = proc_status_kb(0, "VmLck");
 
-	(void)state;
 	madvise(mem, MIB, MADV_NOHUGEPAGE);
 	mem[100 * PAGE] = 1;
 	mem[200 * PAGE] = 1;
@@ -585,7 +558,6 @@ static void huge_zero_memory_is_read_as_it_is_written_later(void **state)
 {
 	uint8_t *mem = vfio_reserve(4 * MIB, 2 * MIB, 0);
 
-	(void)state;
 	assert_non_null(mem);
 	assert_int_equal(mprotect(mem, 4 * MIB, PROT_READ | PROT_WRITE), 0);
 	assert_int_equal(madvise(mem, 4 * MIB, MADV_HUGEPAGE), 0);
@@ -600,7 +572,6 @@ static void private_file_memory_is_read_as_it_is_written_later(void **state)
 	unsigned int again;
 	uint8_t *mem;
 
-	(void)state;
 	assert_int_equal(ftruncate(fd, MIB), 0);
 	assert_int_equal(pwrite(fd, "here", 4, 0), 4);
 	for (again = 0; again < 2; again++) {
@@ -620,7 +591,6 @@ static void private_hugetlb_is_read_as_it_is_written_later(void **state)
 	uint8_t *mem;
 	int fd;
 
-	(void)state;
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "8"));
 	fd = memfd_create("hugetlb", MFD_HUGETLB);
 	assert_true(fd >= 0);
@@ -649,7 +619,6 @@ static void memory_shared_by_fork_is_read_as_it_is_written_later(void **state)
 	uint8_t *mem = anonymous(MIB);
 	pid_t pid;
 
-	(void)state;
 	madvise(mem, MIB, MADV_NOHUGEPAGE);
 	memset(mem, 1, MIB);
 	pid = fork();
@@ -670,7 +639,6 @@ static void shared_and_forbidden_memory_is_not_copied(void **state)
 	int fd = memfd_create("shared", 0);
 	uint8_t *mem, *other, got[LEN];
 
-	(void)state;
 	assert_int_equal(ftruncate(fd, MIB), 0);
 	mem = mmap(NULL, MIB, PROT_READ, MAP_SHARED, fd, 0);
 	other = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -727,7 +695,6 @@ static void memory_that_a_userfaultfd_protects_is_read_if_it_can_be(void **state
 	uint8_t *mem = anonymous(2 * PAGE);
 	int fd;
 
-	(void)state;
 	madvise(mem, 2 * PAGE, MADV_NOHUGEPAGE);
 	mem[0] = 1;
 	touch_for_reading(mem, 2 * PAGE);
@@ -758,7 +725,6 @@ static void memory_of_a_process_that_ended_is_released(void **state)
 	long pinned = proc_pages_pinned();
 	uint64_t unmapped = 0;
 
-	(void)state;
 	assert_int_equal(proc_run(map_and_leave, NULL), 0);
 	assert_int_equal(proc_pages_pinned() - pinned, MIB / PAGE);
 	ok(vfio_dma_unmap(&container, IOVA, MIB, &unmapped));
@@ -773,7 +739,6 @@ static void closing_the_container_releases_everything(void **state)
 	struct vfio_container other;
 	struct vfio_device device;
 
-	(void)state;
 	ok(vfio_container_open(&other, VFIO_TYPE1v2_IOMMU));
 	ok(vfio_device_open(&device, &other, EDU_B));
 	ok(vfio_dma_map(&other, mem, IOVA, 4 * MIB, VFIO_DMA_RW));

@@ -32,7 +32,6 @@ static void resets_with_the_memory_off_are_not_disturbed(void **state)
 	uint8_t *map = map_whole_target();
 	int i, j;
 
-	(void)state;
 	ok(vfio_dma_map(&rig.container, map, IOVA, TARGET_LEN, VFIO_DMA_RW));
 	for (i = 0; i < 10; i++) {
 		ok(vfio_decoding(&rig.device, false));
@@ -104,7 +103,6 @@ static void a_reset_does_not_stall_the_process(void **state)
 	double start, late;
 	uint8_t *map;
 
-	(void)state;
 	map = vfio_region_mmap(&rig.nvme.dev, cmb, 0, MIB,
 			       PROT_READ | PROT_WRITE, NULL);
 	assert_non_null(map);
@@ -146,7 +144,6 @@ static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 	uint8_t *hole = rig.map + RIG_HALF;
 	int i;
 
-	(void)state;
 	assert_int_equal(munmap(hole, PAGE), 0);
 	expect_return(IOVA, 0, now(), 2.0);
 	for (i = 0; i < 1100; i++) {
@@ -170,7 +167,6 @@ static void memory_that_comes_back_can_be_read_at_once(void **state)
 	uint8_t *map = map_whole_target();
 	int i;
 
-	(void)state;
 	for (i = 0; i < mappings; i++)
 		ok(vfio_dma_map(&rig.container, map + i * MIB, IOVA + i * MIB,
 				MIB, VFIO_DMA_RW));
@@ -207,7 +203,6 @@ static void many_mirrors_come_back_at_once_after_a_long_outage(void **state)
 	uint8_t *map;
 	int i;
 
-	(void)state;
 	map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, MIRRORS * len,
 			       PROT_READ | PROT_WRITE, NULL);
 	assert_non_null(map);

@@ -88,7 +88,6 @@ static void expect_device_memory(uint64_t iova, uint64_t len, uint64_t offset)
 
 static void device_memory_is_mapped_as_device_memory(void **state)
 {
-	(void)state;
 	expect_device_memory(IOVA, RIG_LEN, 0);
 	expect_landing(IOVA, 0);
 	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
@@ -98,7 +97,6 @@ static void ram_is_mapped_as_cacheable_memory(void **state)
 {
 	uint8_t *mem = vfio_reserve(4 * MIB, 2 * MIB, PAGE);
 
-	(void)state;
 	assert_non_null(mem);
 	ok(mprotect(mem, 4 * MIB, PROT_READ | PROT_WRITE) ? -errno : 0);
 	ok(vfio_dma_map(&rig.container, mem, IOVA, 4 * MIB, VFIO_DMA_RW));
@@ -114,7 +112,6 @@ static void each_part_of_a_mapping_has_its_own_type(void **state)
 {
 	uint8_t *mem = vfio_reserve(4 * MIB, 2 * MIB, 0);
 
-	(void)state;
 	assert_non_null(mem);
 	ok(mprotect(mem, 2 * MIB, PROT_READ | PROT_WRITE) ? -errno : 0);
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, MIB, 2 * MIB,
@@ -132,7 +129,6 @@ static void entries_go_with_the_memory(void **state)
 	double start;
 	int ret;
 
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	ret = smmu_lookup(&smmu, NVME, IOVA, &entry);
 	if (!ret)
@@ -153,7 +149,6 @@ static void interrupts_are_translated_in_their_window(void **state)
 	struct smmu_entry entry;
 	uint64_t first, last;
 
-	(void)state;
 	assert_true(signal.fd >= 0);
 	ok(vfio_msi_window(NVME, &first, &last));
 	refused(ENOENT, smmu_lookup(&smmu, NVME, first, &entry));

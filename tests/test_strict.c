@@ -67,7 +67,6 @@ static void other_drivers_memory_is_refused(void **state)
 {
 	int log = kmsg_open(), ret = map_other();
 
-	(void)state;
 	if (!ret && reaches_other(0))
 		hole("DMA reaches memory that is no VFIO device's");
 	refused(EPERM, ret);
@@ -82,7 +81,6 @@ static void refusal_leaves_nothing(void **state)
 {
 	long locked = proc_status_kb(0, "VmLck");
 
-	(void)state;
 	assert_ptr_equal(mmap(other.mem, PAGE, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 			 other.mem);
@@ -164,7 +162,6 @@ static void ram_that_a_driver_maps_is_refused_without_advice(void **state)
 	bool heap = is_refused_as_ram(map_heap);
 	bool time = is_refused_as_ram(map_time_namespace);
 
-	(void)state;
 	if (!heap && !time)
 		lacks("RAM that a driver maps like a device's");
 	if (on_tether())
@@ -179,7 +176,6 @@ static void strict_is_the_default(void **state)
 {
 	char text[8];
 
-	(void)state;
 	ok(proc_read_file(STRICT, text, sizeof(text)));
 	assert_string_equal(text, "Y\n");
 }
@@ -189,7 +185,6 @@ static void turning_it_off_taints_and_is_logged(void **state)
 	char text[32];
 	int log = kmsg_open();
 
-	(void)state;
 	ok(proc_read_file("/proc/sys/kernel/tainted", text, sizeof(text)));
 	assert_false(atol(text) & 1 << TAINT_USER_BIT);
 	ok(proc_write_file(STRICT, "0"));
@@ -203,7 +198,6 @@ static void with_strict_off_other_memory_is_reached(void **state)
 {
 	uint64_t unmapped = 0;
 
-	(void)state;
 	ok(map_other());
 	assert_true(reaches_other(0));
 	assert_true(reaches_other(RIG_LEN - PAGE));
@@ -215,7 +209,6 @@ static void with_strict_off_other_memory_is_reached(void **state)
 
 static void with_strict_off_munmap_revokes(void **state)
 {
-	(void)state;
 	ok(map_other());
 	munmap(other.mem, RIG_LEN);
 	if (reaches_other(0))
@@ -225,7 +218,6 @@ static void with_strict_off_munmap_revokes(void **state)
 
 static void with_strict_off_mprotect_revokes(void **state)
 {
-	(void)state;
 	ok(map_other());
 	assert_int_equal(mprotect(other.mem, RIG_LEN, PROT_READ), 0);
 	if (reaches_other(0))

@@ -23,7 +23,6 @@ static void parameter_is_read_only(void **state)
 {
 	struct stat st;
 
-	(void)state;
 	assert_int_equal(stat(STRICT, &st), 0);
 	assert_int_equal(st.st_mode & 0222, 0);
 	assert_int_not_equal(proc_write_file(STRICT, "0"), 0);
@@ -33,7 +32,6 @@ static void parameter_is_read_only(void **state)
 /* Refused, or loaded and strict all the same; never loaded and not strict. */
 static void loading_it_off_does_not_turn_it_off(void **state)
 {
-	(void)state;
 	if (!system("use-backend strict-only strict_mmio_maps=0 2>/dev/null"))
 		expect_strict();
 	assert_int_equal(system("use-backend strict-only"), 0);

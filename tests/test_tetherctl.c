@@ -121,7 +121,6 @@ static void status_tells_whether_it_is_in_force(void **state)
 {
 	json_t *json;
 
-	(void)state;
 	runs("status", NULL, !on_tether());
 	says(on_tether() ? "in force  yes" : "in force  no");
 	if (strchr(ctl.text, '\033'))
@@ -136,7 +135,6 @@ static void status_tells_whether_it_is_in_force(void **state)
 
 static void without_tether_there_is_nothing_to_read(void **state)
 {
-	(void)state;
 	runs("maps", NULL, on_tether() ? 0 : 3);
 	runs("metrics", NULL, on_tether() ? 0 : 1);
 	says(on_tether() ? "tether_in_force 1\n" : "tether_in_force 0\n");
@@ -144,7 +142,6 @@ static void without_tether_there_is_nothing_to_read(void **state)
 
 static void usage_has_a_status_of_its_own(void **state)
 {
-	(void)state;
 	runs("nonsense", NULL, 2);
 	runs("maps", "--nonsense", 2);
 	runs("maps", "maps", 2);
@@ -154,7 +151,6 @@ static void maps_lists_memory_by_kind(void **state)
 {
 	json_t *json, *one;
 
-	(void)state;
 	runs("maps", "--json", 0);
 	json = as_json();
 	one = part(json, IOVA, "mirror", RIG_LEN);
@@ -177,7 +173,6 @@ static void maps_lists_each_part_of_a_mapping(void **state)
 	uint64_t iova = IOVA + 64 * MIB;
 	json_t *json, *one;
 
-	(void)state;
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 3 * PAGE, PAGE,
 					 PROT_READ | PROT_WRITE, ram + PAGE));
 	ok(vfio_dma_map(&rig.container, ram, iova, RAM_LEN, VFIO_DMA_RW));
@@ -214,7 +209,6 @@ static void maps_lists_what_no_iommu_has(void **state)
 	uint64_t iova = IOVA + 64 * MIB;
 	json_t *json;
 
-	(void)state;
 	ok(vfio_dma_map(&other, ram, iova, RAM_LEN, VFIO_DMA_RW));
 	runs("maps", "--json", 0);
 	json = as_json();
@@ -226,7 +220,6 @@ static void maps_tells_states_apart(void **state)
 {
 	json_t *json, *one;
 
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	munmap(rig.map + RIG_HALF, RIG_HALF);
 	sleep_ms(100);
@@ -250,7 +243,6 @@ static void maps_tells_states_apart(void **state)
 
 static void maps_can_be_of_one_device(void **state)
 {
-	(void)state;
 	runs("maps", "--device=" TARGET, 0);
 	says(TARGET " 2+0x0");
 	if (strstr(ctl.text, "pinned"))
@@ -264,7 +256,6 @@ static void devices_names_the_holders(void **state)
 {
 	json_t *json, *one;
 
-	(void)state;
 	runs("devices", "--json", 0);
 	json = as_json();
 	assert_int_equal(json_array_size(json_object_get(json, "devices")), 1);
@@ -284,7 +275,6 @@ static void metrics_are_text_for_a_collector(void **state)
 {
 	char line[256];
 
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	runs("metrics", NULL, 0);
 	says("tether_in_force 1\n");
@@ -302,7 +292,6 @@ static void doctor_names_who_holds_what(void **state)
 {
 	char line[128];
 
-	(void)state;
 	/* The guest's modprobe finds no backend: that is for it to find. */
 	runs("doctor", NULL, 1);
 	says("ok   IOMMU is on");
@@ -329,7 +318,6 @@ static void watch_tells_what_happens(void **state)
 {
 	static const char *const argv[] = { "tetherctl", "watch", NULL };
 
-	(void)state;
 	ok(command_start(&ctl, argv));
 	ok(command_await(&ctl, "watching", 10 * patience()));
 	ok(vfio_decoding(&rig.device, false));
@@ -349,7 +337,6 @@ static void every_mapping_is_listed_once(void **state)
 		"tetherctl maps | sort | uniq -d | wc -l", NULL };
 	unsigned int i;
 
-	(void)state;
 	for (i = 0; i < MANY; i++)
 		ok(vfio_dma_map(&rig.container, ram, IOVA + 64 * MIB + i * PAGE,
 				PAGE, VFIO_DMA_RW));
@@ -368,7 +355,6 @@ static void reading_disturbs_nobody(void **state)
 	unsigned int i, n;
 	double start, took, longest = 0;
 
-	(void)state;
 	for (i = 0; i < MANY; i++)
 		ok(vfio_dma_map(&rig.container, ram, IOVA + 64 * MIB + i * PAGE,
 				PAGE, VFIO_DMA_RW));

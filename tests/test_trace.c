@@ -69,7 +69,6 @@ static void ram_is_traced(void **state)
 {
 	void *ram = get_ram();
 
-	(void)state;
 	ok(trace_clear());
 	ok(vfio_dma_map(&rig.container, ram, IOVA_RAM, RAM_LEN, VFIO_DMA_RO));
 	assert_non_null(trace_find("map", owner, ram_iova, ram_size,
@@ -86,7 +85,6 @@ static void device_memory_is_traced_by_name(void **state)
 	uint8_t *map = vfio_region_mmap(&rig.device, TARGET_BAR, 3 * MIB, MIB,
 					PROT_READ | PROT_WRITE, NULL);
 
-	(void)state;
 	ok(trace_clear());
 	ok(vfio_dma_map(&rig.container, map + PAGE, IOVA, PAGE, VFIO_DMA_RW));
 	assert_non_null(trace_find("map", owner, rig_iova, "size=0x1000 ",
@@ -102,7 +100,6 @@ static void each_segment_is_traced(void **state)
 {
 	uint8_t *at = vfio_reserve(2 * PAGE, PAGE, 0);
 
-	(void)state;
 	assert_int_equal(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, PAGE,
 					 PROT_READ | PROT_WRITE, at + PAGE));
@@ -122,7 +119,6 @@ static void outages_are_traced_with_their_length(void **state)
 	const char *record;
 	double away;
 
-	(void)state;
 	ok(vfio_decoding(&rig.device, false));
 	record = trace_find("revoke", owner, rig_iova, "device=" TARGET,
 			    "region=2 cause=off gone=0x0", NULL);
@@ -139,7 +135,6 @@ static void outages_are_traced_with_their_length(void **state)
 
 static void what_is_unmapped_is_traced_as_gone(void **state)
 {
-	(void)state;
 	munmap(rig.map + RIG_HALF, RIG_HALF);
 	assert_non_null(trace_find("revoke", rig_iova,
 				   "cause=unmapped gone=0x800000", NULL));
@@ -148,7 +143,6 @@ static void what_is_unmapped_is_traced_as_gone(void **state)
 
 static void mprotect_is_traced(void **state)
 {
-	(void)state;
 	assert_int_equal(mprotect(rig.map, RIG_LEN, PROT_READ), 0);
 	assert_non_null(trace_find("revoke", rig_iova, "cause=mprotect gone=0x0",
 				   NULL));
@@ -163,7 +157,6 @@ static void exit_is_traced_with_its_owner(void **state)
 	pid_t child;
 	int status;
 
-	(void)state;
 	child = fork();
 	assert_true(child >= 0);
 	if (!child) {
@@ -183,7 +176,6 @@ static void exit_is_traced_with_its_owner(void **state)
 
 static void refusals_are_traced(void **state)
 {
-	(void)state;
 	refused(EEXIST, vfio_dma_map(&rig.container, rig.map, IOVA, PAGE,
 				     VFIO_DMA_RW));
 	assert_non_null(trace_find("refuse", rig_iova, "size=0x1000 ",
@@ -203,7 +195,6 @@ static void refusals_are_traced(void **state)
 
 static void memory_that_is_not_mapped_any_more_is_not_traced(void **state)
 {
-	(void)state;
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	assert_int_equal(trace_count("map"), 1);
 	assert_int_equal(trace_count("unmap"), 1);

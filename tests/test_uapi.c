@@ -24,7 +24,6 @@ static uint8_t *mem;		/* 16 pages */
 
 static int open_memory(void **state)
 {
-	(void)state;
 	mem = mmap(NULL, MEM_LEN, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return mem == MAP_FAILED ? -1 : 0;
@@ -32,7 +31,6 @@ static int open_memory(void **state)
 
 static int close_memory(void **state)
 {
-	(void)state;
 	return munmap(mem, MEM_LEN);
 }
 
@@ -45,19 +43,16 @@ static int open_type(unsigned long type)
 
 static int setup_v1(void **state)
 {
-	(void)state;
 	return open_type(VFIO_TYPE1_IOMMU);
 }
 
 static int setup(void **state)
 {
-	(void)state;
 	return open_type(VFIO_TYPE1v2_IOMMU);
 }
 
 static int teardown(void **state)
 {
-	(void)state;
 	vfio_device_close(&device);
 	vfio_container_close(&container);
 	return 0;
@@ -104,7 +99,6 @@ static void extensions_are_told_with_and_without_a_backend(void **state)
 	const int coherent = !access("/sys/class/iommu/ivhd0", F_OK);
 	struct vfio_container empty;
 
-	(void)state;
 	ok(vfio_container_open(&empty, VFIO_TYPE1v2_IOMMU));
 	assert_int_equal(ioctl(empty.fd, VFIO_GET_API_VERSION), 0);
 	check_extensions(empty.fd);
@@ -120,7 +114,6 @@ static void set_iommu_needs_a_group_and_a_known_type(void **state)
 {
 	struct vfio_container empty;
 
-	(void)state;
 	ok(vfio_container_open(&empty, VFIO_TYPE1v2_IOMMU));
 	assert_int_equal(ioctl(empty.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU),
 			 -1);
@@ -135,7 +128,6 @@ static void set_iommu_needs_a_group_and_a_known_type(void **state)
 
 static void set_iommu_is_once_for_a_container(void **state)
 {
-	(void)state;
 	assert_int_equal(ioctl(container.fd, VFIO_SET_IOMMU,
 			       VFIO_TYPE1_IOMMU), -1);
 	assert_int_equal(errno, EINVAL);
@@ -143,7 +135,6 @@ static void set_iommu_is_once_for_a_container(void **state)
 
 static void unknown_ioctl_is_enotty(void **state)
 {
-	(void)state;
 	assert_int_equal(ioctl(container.fd, _IO(VFIO_TYPE, VFIO_BASE + 99)),
 			 -1);
 	assert_int_equal(errno, ENOTTY);
@@ -153,7 +144,6 @@ static void info_tells_page_sizes_and_capabilities(void **state)
 {
 	struct vfio_iommu_type1_info *info;
 
-	(void)state;
 	ok(vfio_iommu_info(&container, &info));
 	assert_true(info->flags & VFIO_IOMMU_INFO_PGSIZES);
 	assert_true(info->flags & VFIO_IOMMU_INFO_CAPS);
@@ -178,7 +168,6 @@ static void info_honours_argsz(void **state)
 	uint32_t wanted;
 	size_t i;
 
-	(void)state;
 	memset(&s, 0xaa, sizeof(s));
 	s.info.argsz = least - 1;
 	assert_int_equal(ioctl(container.fd, VFIO_IOMMU_GET_INFO, &s), -1);
@@ -219,7 +208,6 @@ static void iova_ranges_leave_out_the_msi_window(void **state)
 	uint64_t first, last, end = 0;
 	uint32_t i;
 
-	(void)state;
 	ok(vfio_msi_window(EDU_B, &first, &last));
 	ok(vfio_iommu_info(&container, &info));
 	cap = vfio_iommu_cap(info, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE);
@@ -261,7 +249,6 @@ static void map_checks_its_arguments(void **state)
 	};
 	int fd = container.fd;
 
-	(void)state;
 	assert_int_equal(ioctl(fd, VFIO_IOMMU_MAP_DMA, &map), -1);
 	assert_int_equal(errno, EINVAL);
 	assert_int_equal(ioctl(fd, VFIO_IOMMU_MAP_DMA, NULL), -1);
@@ -292,7 +279,6 @@ static void unmap_checks_its_arguments(void **state)
 	};
 	int fd = container.fd;
 
-	(void)state;
 	ok(map_at(IOVA, PAGE));
 	assert_int_equal(ioctl(fd, VFIO_IOMMU_UNMAP_DMA, &unmap), -1);
 	assert_int_equal(errno, EINVAL);
@@ -314,7 +300,6 @@ static void unmap_checks_its_arguments(void **state)
 
 static void overlapping_mappings_are_refused(void **state)
 {
-	(void)state;
 	ok(map_at(IOVA + PAGE, 2 * PAGE));
 	refused(EEXIST, map_at(IOVA + PAGE, 2 * PAGE));
 	refused(EEXIST, map_at(IOVA, 2 * PAGE));
@@ -328,7 +313,6 @@ static void unmap_takes_whole_mappings_only(void **state)
 {
 	uint64_t unmapped = 0;
 
-	(void)state;
 	ok(map_at(IOVA, 4 * PAGE));
 	ok(map_at(IOVA + 8 * PAGE, 4 * PAGE));
 	refused(EINVAL, unmap_at(IOVA, PAGE));
@@ -348,7 +332,6 @@ static void version_1_unmaps_beyond_the_range(void **state)
 {
 	uint64_t unmapped = 1;
 
-	(void)state;
 	ok(map_at(IOVA, 4 * PAGE));
 	ok(vfio_dma_unmap(&container, IOVA + PAGE, PAGE, &unmapped));
 	assert_int_equal(unmapped, 0);
@@ -363,7 +346,6 @@ static void unmap_all_takes_everything(void **state)
 	uint64_t unmapped = 1;
 	unsigned int i;
 
-	(void)state;
 	ok(vfio_dma_unmap_all(&container, &unmapped));
 	assert_int_equal(unmapped, 0);
 	for (i = 0; i < 100; i++)
@@ -380,7 +362,6 @@ static void wrapping_ranges_are_refused(void **state)
 	const int error = wrap_error();
 	uint64_t top = 0 - PAGE;
 
-	(void)state;
 	refused(error, map_at(top, 2 * PAGE));
 	refused(error, vfio_dma_map(&container, (void *)top, IOVA, 2 * PAGE,
 				    VFIO_DMA_RW));
@@ -393,7 +374,6 @@ static void ranges_may_end_at_the_last_byte(void **state)
 {
 	uint64_t top = 0 - PAGE, unmapped = 1;
 
-	(void)state;
 	ok(vfio_dma_unmap(&container, top, PAGE, &unmapped));
 	assert_int_equal(unmapped, 0);
 	/* Outside of most IOMMUs' aperture and of the process, but no wrap. */
@@ -413,7 +393,6 @@ static void unmap_to_the_last_byte_finds_what_is_there(void **state)
 {
 	uint64_t unmapped = 0;
 
-	(void)state;
 	ok(map_at(IOVA, PAGE));
 	ok(vfio_dma_unmap(&container, IOVA, 0 - IOVA, &unmapped));
 	assert_int_equal(unmapped, PAGE);
@@ -423,7 +402,6 @@ static void available_entries_are_counted(void **state)
 {
 	unsigned int before = dma_avail();
 
-	(void)state;
 	assert_int_equal(before, 65535);
 	ok(map_at(IOVA, PAGE));
 	ok(map_at(IOVA + 2 * PAGE, 4 * PAGE));
@@ -446,7 +424,6 @@ static void entry_limit_is_honoured(void **state)
 {
 	unsigned int i;
 
-	(void)state;
 	ok(proc_write_file(PARAMETERS "dma_entry_limit", "5"));
 	/* Read when a container gets its backend: this one has its own. */
 	for (i = 0; i < 6; i++)
@@ -466,7 +443,6 @@ static void as_many_mappings_as_promised(void **state)
 	unsigned int i;
 	uint64_t unmapped;
 
-	(void)state;
 	for (i = 0; i < 65535; i++)
 		ok(map_at(IOVA + i * PAGE, PAGE));
 	refused(ENOSPC, map_at(IOVA + i * PAGE, PAGE));
@@ -480,7 +456,6 @@ static void groups_come_and_go(void **state)
 	struct edu second;
 	int i;
 
-	(void)state;
 	for (i = 0; i < 3; i++) {
 		ok(edu_open(&second, &container, EDU_A, IOVA_A));
 		ok(map_at(IOVA, PAGE));
@@ -499,7 +474,6 @@ static void mappings_go_with_the_last_group(void **state)
 {
 	long locked = proc_status_kb(0, "VmLck");
 
-	(void)state;
 	ok(map_at(IOVA, 4 * PAGE));
 	vfio_device_close(&device);
 	assert_int_equal(proc_status_kb(0, "VmLck"), locked);
@@ -511,7 +485,6 @@ static void mappings_go_with_the_last_group(void **state)
 
 static void a_group_in_use_cannot_leave(void **state)
 {
-	(void)state;
 	assert_int_equal(ioctl(device.group, VFIO_GROUP_UNSET_CONTAINER), -1);
 	assert_int_equal(errno, EBUSY);
 	ok(map_at(IOVA, PAGE));
@@ -524,7 +497,6 @@ static void containers_are_apart(void **state)
 	struct fault_log faults;
 	struct edu edu;
 
-	(void)state;
 	ok(fault_open(&faults));
 	ok(vfio_container_open(&other, VFIO_TYPE1v2_IOMMU));
 	ok(edu_open(&edu, &other, EDU_A, IOVA_A));
@@ -552,7 +524,6 @@ static void many_containers_at_once(void **state)
 	struct vfio_device devices[3];
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < 100; i++)
 		ok(vfio_container_open(&without[i], VFIO_TYPE1v2_IOMMU));
 	for (i = 0; i < 3; i++) {
@@ -575,7 +546,6 @@ static void parameters_have_their_names(void **state)
 {
 	char text[16];
 
-	(void)state;
 	/* Some of the lab's machines cannot do without it. */
 	ok(proc_read_file(PARAMETERS "allow_unsafe_interrupts", text,
 			  sizeof(text)));
@@ -593,7 +563,6 @@ static void disable_hugepages_maps_the_same(void **state)
 	uint8_t pattern[LEN];
 	struct edu edu;
 
-	(void)state;
 	assert_non_null(huge);
 	ok(mprotect(huge, 4 * MIB, PROT_READ | PROT_WRITE));
 	ok(madvise(huge, 4 * MIB, MADV_HUGEPAGE));
@@ -621,7 +590,6 @@ static long users_of_the_module(void)
 
 static void module_unloads_only_when_unused(void **state)
 {
-	(void)state;
 	ok(map_at(IOVA, PAGE));
 	assert_true(users_of_the_module() > 0);
 	assert_int_not_equal(system("rmmod vfio_iommu_type1 2>/dev/null"), 0);
@@ -633,7 +601,6 @@ static void module_unloads_and_loads_again(void **state)
 	const char *backend = on_tether() ? "tether" : "intree";
 	char command[64];
 
-	(void)state;
 	assert_int_equal(users_of_the_module(), 0);
 	snprintf(command, sizeof(command), "use-backend %s", backend);
 	assert_int_equal(system("use-backend none"), 0);

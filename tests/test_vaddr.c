@@ -124,7 +124,6 @@ static void update_vaddr_is_not_offered_with_emulated_devices(void **state)
 	uint64_t changed = 0;
 	struct emu emu;
 
-	(void)state;
 	ok(vfio_container_open(&empty, VFIO_TYPE1v2_IOMMU));
 	assert_int_equal(ioctl(empty.fd, VFIO_CHECK_EXTENSION,
 			       VFIO_UPDATE_VADDR), 0);
@@ -151,7 +150,6 @@ static void no_group_may_come_while_an_address_is_stale(void **state)
 	struct vfio_device late;
 	struct emu emu;
 
-	(void)state;
 	ok(map_ram(0, MIB));
 	ok(map_ram(MIB, MIB));
 	ok(make_stale(IOVA, MIB, NULL));
@@ -172,7 +170,6 @@ static void no_group_may_come_while_an_address_is_stale(void **state)
 
 static void new_address_must_be_for_a_stale_mapping(void **state)
 {
-	(void)state;
 	refused(ENOENT, new_address(ram, IOVA, MIB));
 	ok(map_ram(0, MIB));
 	ok(map_ram(MIB, MIB));
@@ -197,7 +194,6 @@ static void stale_twice_is_refused_whole(void **state)
 {
 	uint64_t changed = 0;
 
-	(void)state;
 	ok(map_ram(0, MIB));
 	ok(map_ram(MIB, MIB));
 	ok(map_ram(2 * MIB, MIB));
@@ -219,7 +215,6 @@ static void dma_goes_on_while_an_address_is_updated(void **state)
 	uint8_t pattern[LEN], *again;
 	int i;
 
-	(void)state;
 	ok(map_ram(0, RAM_LEN));
 	for (i = 0; i < 3; i++) {
 		target_pattern(pattern, LEN);
@@ -324,7 +319,6 @@ static void address_moves_to_a_new_process(void **state)
 	long before = proc_status_kb(0, "VmLck");
 	uint8_t pattern[LEN];
 
-	(void)state;
 	ok(map_ram(0, RAM_LEN));
 	target_pattern(pattern, LEN);
 	ok(edu_load(&rig.edu, pattern, LEN));
@@ -359,7 +353,6 @@ static void address_moves_across_exec(void **state)
 {
 	long before = proc_status_kb(0, "VmLck"), pinned = proc_pages_pinned();
 
-	(void)state;
 	ok(adopted(true, NULL));
 	assert_int_equal(proc_status_kb(child, "VmLck"), RAM_KB);
 	assert_int_equal(proc_status_kb(0, "VmLck"), before);
@@ -374,7 +367,6 @@ static void a_process_that_may_not_pay_is_refused(void **state)
 {
 	long before = proc_status_kb(0, "VmLck");
 
-	(void)state;
 	ok(map_ram(0, RAM_LEN));
 	ok(make_stale(IOVA, RAM_LEN, NULL));
 	refused(ENOMEM, adopted(false, "1048576"));
@@ -402,7 +394,6 @@ static void device_memory_is_tethered_to_its_new_address(void **state)
 {
 	uint8_t *moved = map_bar();
 
-	(void)state;
 	ok(make_stale(IOVA, RIG_LEN, NULL));
 	expect_landing(IOVA, 0);
 	ok(new_address(moved, IOVA, RIG_LEN));
@@ -426,7 +417,6 @@ static void device_memory_is_tethered_to_its_new_address(void **state)
 /* While its address is stale, a mapping is as tethered to the old one as ever. */
 static void stale_device_memory_goes_with_its_old_address(void **state)
 {
-	(void)state;
 	ok(make_stale(IOVA, RIG_LEN, NULL));
 	munmap(rig.map, RIG_LEN);
 	rig.map = NULL;
@@ -437,7 +427,6 @@ static void a_new_address_without_the_device_memory_is_refused(void **state)
 {
 	uint8_t *nothing = vfio_reserve(RIG_LEN, PAGE, 0), *half;
 
-	(void)state;
 	assert_non_null(nothing);
 	ok(make_stale(IOVA, RIG_LEN, NULL));
 	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
@@ -466,7 +455,6 @@ static void a_new_address_is_taken_while_the_memory_is_off(void **state)
 	struct vfio_tether_query q;
 	uint8_t *moved;
 
-	(void)state;
 	ok(make_stale(IOVA, RIG_LEN, NULL));
 	ok(vfio_decoding(&rig.device, false));
 	moved = map_bar();
@@ -488,7 +476,6 @@ static void memory_that_was_off_goes_with_its_new_address(void **state)
 {
 	uint8_t *moved;
 
-	(void)state;
 	ok(make_stale(IOVA, RIG_LEN, NULL));
 	ok(vfio_decoding(&rig.device, false));
 	moved = map_bar();
@@ -506,7 +493,6 @@ static void off_or_not_a_new_address_needs_the_device_memory(void **state)
 {
 	uint8_t *nothing = vfio_reserve(RIG_LEN, PAGE, 0), *half, *rest;
 
-	(void)state;
 	assert_non_null(nothing);
 	ok(make_stale(IOVA, RIG_LEN, NULL));
 	ok(vfio_decoding(&rig.device, false));
@@ -545,7 +531,6 @@ static void half_of_a_new_address_changes_nothing(void **state)
 	uint8_t *old = vfio_reserve(len, PAGE, 0);
 	uint8_t *moved = vfio_reserve(len, PAGE, 0);
 
-	(void)state;
 	assert_non_null(old);
 	assert_non_null(moved);
 	assert_int_equal(mprotect(old, len, PROT_READ | PROT_WRITE), 0);

@@ -44,7 +44,6 @@ static void virtio_settle(struct fault_log *f)
 	long cpu, cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	cpu_set_t before, one;
 
-	(void)f;
 	if (sched_getaffinity(0, sizeof(before), &before))
 		return;
 	for (cpu = 0; cpu < cpus; cpu++) {
@@ -69,7 +68,6 @@ static bool virtio_take(struct fault_log *f, char *line, struct fault *fault)
 	unsigned long long addr;
 	char flags[8];
 
-	(void)f;
 	if (!at || sscanf(at, "fault from EP %u at %llx [%7[^]]",
 			  &endpoint, &addr, flags) < 2)
 		return false;

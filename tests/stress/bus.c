@@ -58,7 +58,6 @@ static bool nvme_round(void)
 
 static void *nvme_main(void *unused)
 {
-	(void)unused;
 	while (!stopped && nvme_round()) {
 		stress.rounds++;
 		usleep(200);
@@ -71,7 +70,6 @@ static void *edu_main(void *unused)
 	struct random r = { stress.seed ^ 0xed };
 	int ret = 0;
 
-	(void)unused;
 	while (!stopped && !ret) {
 		/* the first is looked at while it must stand still */
 		uint64_t iova = aims[1 + random_below(&r, SLOTS - 1)];
