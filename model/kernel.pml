@@ -43,6 +43,7 @@ bool mem = true;	/* the device answers: decoding on, no reset, D0 */
 byte mm_users = 1;	/* the process's threads, all together, hold one */
 byte threads;		/* that have something to do before they can exit */
 bool mm_dying;		/* the last user is gone: mm_end() goes to work */
+bool mm_going;		/* its RELEASE is over, so its page tables may go */
 bool mm_dead;		/* and has done it */
 bool foreign;		/* somebody else than tether holds mm_users */
 bool exited;		/* waitpid() has returned */
@@ -140,6 +141,7 @@ inline fault(p, ok)
 #endif
 	atomic {
 		!memory_write;
+		must(!mm_going, no_fault_while_page_tables_go);
 		ok = (mem && rounds < ROUNDS);
 		pte[p] = ok;
 #ifdef ZAP_LIST
@@ -188,7 +190,7 @@ inline munmap_locked(range)
 
 #ifdef ZAP_LIST
 /*
- * Up to 6.10: under vma_lock, find an mm in the list; without it, take the mm's
+ * Up to 6.9: under vma_lock, find an mm in the list; without it, take the mm's
  * mmap_lock, then vma_lock again, and zap what the list has of that mm.
  */
 inline zap_and_down_write(range)

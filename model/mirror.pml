@@ -26,7 +26,8 @@ bool allocated, mapped;
 byte pieces;		/* none: GONE */
 byte extents[2];	/* some: LIVE */
 bool cuts;
-bool awaits;		/* is in container->revoked */
+bool awaits;		/* waits for restore */
+bool looking;		/* container->looking_at is the mm */
 #define IS_LIVE		(extents[0] || extents[1])
 
 /* What nobody in the kernel knows, for the properties only */
@@ -159,23 +160,55 @@ inline mirror_invalidate(range, event, seq)
 		finish = false
 #endif
 	:: else
+	fi;
+#ifndef MUTANT_no_await_look
+	if
+	:: event == RELEASE && looking ->
+		mmap_write_lock();	/* owner_await_look() */
+		mmap_write_unlock()
+	:: else
 	fi
+#endif
 }
 
 /* --- Establishing: container->lock held ------------------------------------
  *
  * Whoever establishes has the locals restoring, ret, seq, waits, ok, tries,
- * no_room, held and ex[2].
+ * no_room and ex[2].
  */
+
+#ifdef MUTANT_look_unchecked
+#define MAY_LOOK	true
+#else
+#define MAY_LOOK	(mm_users > 0)
+#endif
+
+/* Restore only looks: owner_look_begin(). Others hold users. */
+inline lock_to_resolve()
+{
+	if
+	:: !restoring ->
+		mmap_read_lock()
+	:: restoring ->
+		atomic { if
+		:: mmap_writer || mmap_wanted -> ret = EBUSY; ok = false
+		:: !mmap_writer && !mmap_wanted && !MAY_LOOK -> ret = EFAULT; ok = false
+		:: !mmap_writer && !mmap_wanted && MAY_LOOK -> mmap_readers++
+		fi }
+	fi
+}
 
 /* find_piece(), then backing_resolve() of it */
 inline resolve_piece(p)
 {
 	atomic { !mirror_lock -> ok = (ret == OK && (pieces >> p) & 1) }
 	if
+	:: ok -> lock_to_resolve()
+	:: else
+	fi;
+	if
 	:: ok ->
 		atomic {
-			mmap_read_lock();
 			if
 			:: vma[p] == 0 -> ret = EFAULT; ok = false /* still_is() */
 			:: vma[p] && pte[p] -> ex[p] = vma[p]; ok = false
@@ -199,36 +232,13 @@ inline resolve_piece(p)
 	fi
 }
 
-inline mmget_not_zero()
-{
-	d_step { if
-	:: mm_users > 0 -> mm_users++; held = true; ret = OK
-	:: else -> ret = EFAULT
-	fi }
-}
-
-inline mmput_async()
-{
-	d_step { if
-	:: held -> drop_user(); held = false
-	:: else
-	fi }
-}
-
 inline resolve()
 {
-	mmget_not_zero();
+	ret = OK;
+	resolve_piece(0);
+	resolve_piece(1);
 	if
-	:: ret == OK ->
-		resolve_piece(0);
-		resolve_piece(1);
-		if
-		:: ret == OK && !ex[0] && !ex[1] -> ret = EFAULT
-		:: else
-		fi;
-#ifndef MUTANT_hold_mm
-		mmput_async()
-#endif
+	:: ret == OK && !ex[0] && !ex[1] -> ret = EFAULT
 	:: else
 	fi
 }
@@ -274,7 +284,7 @@ inline enter_fails()
 #else
 #define READ_RETRY	(sub_seq != seq)	/* mmu_interval_read_retry() */
 #endif
-#if defined(MUTANT_hold_mm) || defined(MUTANT_no_users_check)
+#ifdef MUTANT_no_users_check
 #define NO_USERS	false
 #else
 #define NO_USERS	(mm_users == 0)
@@ -324,7 +334,6 @@ inline establish()
 	   :: ret == OK -> commit()
 	   :: else
 	   fi;
-	   mmput_async();		/* only MUTANT_hold_mm has kept it */
 	   d_step { ex[0] = 0; ex[1] = 0; seq = 0; tries = tries + restoring };
 	   if
 	   :: ret != EAGAIN || tries == RESTORE_TRIES -> break

@@ -4,7 +4,7 @@
  * there the flags say, which run lists by scenario:
  *
  *	ZAPS=n		device memory goes off and comes back n times
- *	ZAP_LIST	as vfio-pci did it up to Linux 6.10, not as later
+ *	ZAP_LIST	as vfio-pci did it up to Linux 6.9, not as later
  *	UNMAP_IOCTL	the mapping is unmapped, by whoever has the container
  *	MUNMAP		the first piece is unmapped, another VMA put there
  *	MUNMAP_ALL	both pieces are, in one call
@@ -13,6 +13,9 @@
  *	FAILURES	memory runs out, and fatal signals come
  *	SIBLING		the container has another mirror of the mm, always live
  *	OTHERS		the mm has other subscriptions, that every event hits
+ *	PIN		an emulated device's driver uses the mm for a moment
+ *	AIO		exit_aio() waits for a read that never ends
+ *	WATCH		the watch of kernels with ZAP_LIST looks for dying mms
  */
 #ifndef ZAPS
 #define ZAPS	0
@@ -34,11 +37,14 @@ bool no_callback_after_free;
 bool no_restore_of_another_vma;
 bool listed_domains_have_the_extents;
 bool no_revocation_while_regrouping;
+bool no_fault_while_page_tables_go;
+bool nothing_live_after_the_watch;
 
 #include "kernel.pml"
 #include "mirror.pml"
 
 bool sibling;		/* SIBLING's is live */
+bool watched;		/* the watch has looked at an mm without users */
 bool unmapped;		/* VFIO_IOMMU_UNMAP_DMA has returned */
 byte busy;		/* processes that still interfere, but for the restore */
 
@@ -47,7 +53,7 @@ byte busy;		/* processes that still interfere, but for the restore */
 /* VFIO_IOMMU_MAP_DMA by a thread of the process */
 proctype map()
 {
-	bool restoring, waits, ok, no_room, held;
+	bool restoring, waits, ok, no_room;
 	byte seq, tries, ex[2];
 	mtype ret = OK;
 
@@ -80,7 +86,7 @@ proctype unmap()
 /* restore_work(), for as long as anything is in container->revoked */
 proctype restore()
 {
-	bool restoring = true, waits, ok, no_room, held;
+	bool restoring = true, waits, ok, no_room;
 	byte seq, tries, ex[2];
 	mtype ret = OK;
 
@@ -89,9 +95,12 @@ end:	do
 #ifndef MUTANT_restore_unlocked
 		lock(c_lock);
 #endif
-		atomic { !mirror_lock -> ok = awaits }	/* next_due() */
+		atomic { !mirror_lock -> ok = awaits; looking = awaits }	/* next_due() */
 		if
-		:: ok -> ok = false; establish()
+		:: ok ->
+			ok = false;
+			establish();
+			atomic { !mirror_lock -> looking = false }
 		:: else
 		fi;
 #ifndef MUTANT_restore_unlocked
@@ -159,21 +168,68 @@ proctype exit()
 {
 	threads == 0;
 	d_step { drop_user() }
+#ifdef AIO
+end:
+#endif
 	!mm_dying || mm_dead;
 	exited = true;
 	busy--
 }
 
-/* __mmput(), by whoever dropped the last user, or mmput_async()'s work */
+/*
+ * A pin of an emulated device: owner_use(), owner_let_go(). The last put is a thread's
+ * of its own. The memory outlives waitpid() then, with its devices.
+ */
+proctype pin()
+{
+	bool used;
+
+	lock(c_lock);
+	d_step { if
+	:: mm_users > 0 -> mm_users++; used = true; foreign = true
+	:: else
+	fi };
+	if
+	:: used ->
+		d_step { drop_user() };
+#ifdef MUTANT_put_inline
+		!mm_dying || mm_dead;
+#endif
+		d_step { foreign = mm_dying }
+	:: else
+	fi;
+	unlock(c_lock);
+	busy--
+}
+
+/* watch_work() */
+proctype watch()
+{
+end:	atomic { mm_dying && MAY_REVOKE ->
+#ifndef MUTANT_watch_by_zap
+		if
+		:: IS_LIVE -> revoke(); pieces = 0; awaits = false
+		:: else
+		fi;
+#endif
+		watched = true
+	}
+}
+
+/* __mmput(), by whoever dropped the last user */
 proctype mm_end()
 {
 	bool hit, finish;
 	byte cur;
 
 end:	mm_dying;
+#ifdef AIO
+end_aio: false;
+#endif
 	invalidate_range_start(ALL, RELEASE);
 	sibling = false;
 	invalidate_range_end();
+	mm_going = true;
 	mmap_read_lock();
 	invalidate_range_start(ALL, UNMAP);
 	d_step { cpu[0] = 0; cpu[1] = 0; pte[0] = false; pte[1] = false };
@@ -281,6 +337,12 @@ init
 #ifdef ATTACH
 		run attacher(); busy++;
 #endif
+#ifdef PIN
+		run pin(); busy++;
+#endif
+#ifdef WATCH
+		run watch();
+#endif
 		skip
 	}
 }
@@ -291,9 +353,10 @@ init
 #define REACHES_ANY	(REACHES(0, 0) || REACHES(0, 1) || REACHES(1, 0) || REACHES(1, 1))
 
 /*
- * Up to 6.10 vfio-pci does not zap an mm without users: it switches memory off
+ * Up to 6.9 vfio-pci does not zap an mm without users: it switches memory off
  * that the page tables of a process on its way to RELEASE still map, and nobody
- * is told. Nothing but the kernel can mend that; -DDYING shows it.
+ * is told. -DDYING shows that; -DWATCH bounds it: from the watch's next look on
+ * nothing is live.
  */
 #if defined(ZAP_LIST) && !defined(DYING)
 #define IS_ON		(mem || (mm_dying && !mm_dead))
@@ -314,6 +377,8 @@ end:	if
 		must(false, nothing_live_after_unmap) }
 	:: atomic { exited && !foreign && (REACHES_ANY || sibling) ->
 		must(false, nothing_live_after_exit) }
+	:: atomic { watched && REACHES_ANY ->
+		must(false, nothing_live_after_the_watch) }
 	:: atomic { inserted != removed + allocated && !c_lock ->
 		must(false, notifier_removed_once) }
 	fi

@@ -658,7 +658,7 @@ static int resolve(struct mirror *m, struct extents *ex)
 
 /*
  * What this waits for may be the memory's going, which vfio-pci notes only after
- * it, up to 6.10 with no lock held in between. A fault there would hold what a
+ * it, up to 6.9 with no lock held in between. A fault there would hold what a
  * hot reset tries to take, so restore looks again another time.
  */
 static int begin(struct mirror *m, unsigned long *seq)

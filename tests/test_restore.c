@@ -158,7 +158,7 @@ static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 }
 
 /*
- * Up to 6.10 an access to a VMA that vfio-pci believes to be filled, and that is
+ * Up to 6.9 an access to a VMA that vfio-pci believes to be filled, and that is
  * not, faults for ever. SIGALRM ends the program then.
  */
 static void memory_that_comes_back_can_be_read_at_once(void **state)

@@ -133,7 +133,7 @@ static bool old_kernel(void)
 }
 
 /*
- * Stock vfio-pci, up to 6.10, zaps VMAs whose page tables a munmap() frees at the same time
+ * Stock vfio-pci, up to 6.9, zaps VMAs whose page tables a munmap() frees at the same time
  * (tests/stress/place.c). That is not for this fuzzer to find, so there a munmap() and what
  * zaps wait for each other. mmap() and mremap() do as well: memory_move() has to know where
  * in the arena the device's memory is.

@@ -146,7 +146,7 @@ static void aim(struct actor *a, uint64_t from, uint64_t len)
 }
 
 /*
- * Stock vfio-pci, up to 6.10, zaps what is in its list of VMAs under a mmap_lock
+ * Stock vfio-pci, up to 6.9, zaps what is in its list of VMAs under a mmap_lock
  * that munmap() has turned into a reader's, with the VMA still in that list
  * while its page tables are freed. There the two must not meet.
  */
