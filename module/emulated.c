@@ -296,10 +296,10 @@ static bool put_pin(struct container *c, u64 iova)
  * @pages: the pages
  *
  * Return: @npages; or with none pinned: -EACCES for a type1 (not v2)
- * container, -EOVERFLOW if the IOVAs wrap, -EBUSY while user addresses are being updated, -EINVAL if there
- * is no device that could be told of an unmap, or no mapping, or no pages
- * behind it, -EPERM if it does not permit @prot, -ENODEV if its process is
- * gone, -ENOMEM, -EFAULT.
+ * container, -EOVERFLOW if the IOVAs wrap, -EBUSY while user addresses are being
+ * updated or as owner_use() has it, -EINVAL if there is no device that could be
+ * told of an unmap, or no mapping, or no pages behind it, -EPERM if it does not
+ * permit @prot, -ENODEV if its process is gone, -ENOMEM, -EFAULT, -EINTR.
  */
 int emulated_pin(struct container *c, u64 iova, int npages, int prot,
 		 struct page **pages)

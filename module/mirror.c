@@ -1069,6 +1069,16 @@ static struct mirror *next_due(struct container *c)
 	return m;
 }
 
+/* Did a fault fail since the memory has gone off again? Then a look will tell when. */
+static bool is_off_again(struct mirror *m)
+{
+	struct span piece;
+
+	return find_piece(m, m->first, &piece) &&
+	       !backing_memory_is_on(m->notifier.mm, piece.first,
+				     m->seg.mapping->prot, &m->backing);
+}
+
 /* On the account of whoever mapped it, like the first time. */
 static int restore(struct mirror *m)
 {
@@ -1080,7 +1090,7 @@ static int restore(struct mirror *m)
 	ret = establish(m, RESTORE_TRIES, NULL);
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);
-	return ret;
+	return ret == -ENXIO && is_off_again(m) ? -EBUSY : ret;
 }
 
 /*

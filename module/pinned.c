@@ -151,7 +151,8 @@ static long pin_hugetlb(struct mm_struct *mm, unsigned long vaddr,
 	struct vm_area_struct *vma;
 	long n = 0;
 
-	mmap_read_lock(mm);
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
 	vma = vma_lookup(mm, vaddr);
 	if (vma && is_vm_hugetlb_page(vma))
 		n = pin_user_pages_remote(mm, vaddr, 1, flags, page, NULL);
@@ -178,7 +179,8 @@ static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
 			return n;
 	}
 
-	mmap_read_lock(mm);
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
 	n = pin_user_pages_remote(mm, vaddr, npages, flags, pages, NULL);
 	mmap_read_unlock(mm);
 	return n;
