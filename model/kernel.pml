@@ -204,8 +204,9 @@ inline zap_and_down_write(range)
 		/* it believes that exit_mmap() has been there */
 		d_step { tracked[0] = false; tracked[1] = false };
 		break
-	   :: (tracked[0] || tracked[1]) && mm_users > 0 ->
-		d_step { mm_users++; foreign = true; }
+	   :: atomic { (tracked[0] || tracked[1]) && mm_users > 0 ->
+		mm_users++;	/* mmget_not_zero() */
+		foreign = true }
 		unlock(vma_lock)
 	   fi;
 	   mmap_read_lock();
@@ -226,7 +227,8 @@ inline zap_and_down_write(range)
 	   unlock(vma_lock);
 	   mmap_read_unlock();
 	   d_step { drop_user() };
-	   atomic { !mm_dying || mm_dead -> foreign = false }
+	   /* if it was the last, vfio-pci itself waits for the end of the process */
+end_put:   atomic { !mm_dying || mm_dead -> foreign = false }
 	od;
 	lock(memory_write);
 	d_step { unlock(vma_lock); rounds = 0 }

@@ -355,11 +355,10 @@ init
 /*
  * Up to 6.9 vfio-pci does not zap an mm without users: it switches memory off
  * that the page tables of a process on its way to RELEASE still map, and nobody
- * is told. -DDYING shows that; -DWATCH bounds it: from the watch's next look on
- * nothing is live.
+ * is told. -DDYING shows that; -DWATCH bounds it, by the watch's next look.
  */
 #if defined(ZAP_LIST) && !defined(DYING)
-#define IS_ON		(mem || (mm_dying && !mm_dead))
+#define IS_ON		(mem || (mm_dying && !mm_dead && !watched))
 #else
 #define IS_ON		mem
 #endif
@@ -377,7 +376,7 @@ end:	if
 		must(false, nothing_live_after_unmap) }
 	:: atomic { exited && !foreign && (REACHES_ANY || sibling) ->
 		must(false, nothing_live_after_exit) }
-	:: atomic { watched && REACHES_ANY ->
+	:: atomic { watched && IS_LIVE ->
 		must(false, nothing_live_after_the_watch) }
 	:: atomic { inserted != removed + allocated && !c_lock ->
 		must(false, notifier_removed_once) }
