@@ -48,6 +48,16 @@ static bool open_vfio(void)
 	       !cannot(GROUP3, vfio_group_attach(group3, &container2));
 }
 
+static bool old_kernel(void)
+{
+	static int old = -1;
+	struct utsname name;
+
+	if (old < 0)
+		old = !uname(&name) && !strncmp(name.release, "6.1.", 4);
+	return old;
+}
+
 bool episode_begin(void)
 {
 	if (!open_vfio())
@@ -58,7 +68,7 @@ bool episode_begin(void)
 		mprotect(buffer + i * 3 * PAGE, PAGE, PROT_READ | PROT_WRITE);
 		mprotect(buffer + (i * 3 + 1) * PAGE, PAGE, PROT_READ);
 	}
-	return memory_begin(&device);
+	return memory_begin(&device, old_kernel());
 }
 
 static int fd_of(uint64_t n)
@@ -120,16 +130,6 @@ static int do_bare(const struct call *call)
 		return ioctl(fd_of(call->a), call->b,
 			     call->c % 2 ? &container2.fd : &container.fd);
 	return ioctl(fd_of(call->a), call->b, call->c);
-}
-
-static bool old_kernel(void)
-{
-	static int old = -1;
-	struct utsname name;
-
-	if (old < 0)
-		old = !uname(&name) && !strncmp(name.release, "6.1.", 4);
-	return old;
 }
 
 /*

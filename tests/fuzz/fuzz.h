@@ -95,7 +95,7 @@ void call_print(FILE *f, const struct call *call);
 bool call_parse(const char *line, struct call *call);
 
 /* memory.c: the arena of an episode's process. */
-bool memory_begin(struct vfio_device *of);
+bool memory_begin(struct vfio_device *of, bool old_kernel);
 void *arena_first(uint64_t page);
 size_t arena_len(uint64_t first, uint64_t pages);
 bool memory_map(const struct call *call);
