@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -86,26 +87,50 @@ int stall_watch(void)
 	return 0;
 }
 
-static double overlap(double from, double to, double start, double end)
-{
-	double first = from > start ? from : start;
-	double last = to < end ? to : end;
+struct span {
+	double from, to;
+};
 
-	return last > first ? last - first : 0;
-}
-
-double stalled(double start, double end)
+/* The stalls of one CPU, cut to start and end; how many overlap that. */
+static size_t copy_stalls(struct watch *w, double start, double end, struct span *s)
 {
 	unsigned int kept;
-	double sum = 0;
+	size_t n = 0;
 
-	for (long i = 0; i < cpus; i++) {
-		pthread_mutex_lock(&watches[i].lock);
-		kept = watches[i].count < KEPT ? watches[i].count : KEPT;
-		for (unsigned int j = 0; j < kept; j++)
-			sum += overlap(watches[i].from[j], watches[i].to[j],
-				       start, end);
-		pthread_mutex_unlock(&watches[i].lock);
+	pthread_mutex_lock(&w->lock);
+	kept = w->count < KEPT ? w->count : KEPT;
+	for (unsigned int j = 0; j < kept; j++) {
+		s[n].from = w->from[j] > start ? w->from[j] : start;
+		s[n].to = w->to[j] < end ? w->to[j] : end;
+		if (s[n].to > s[n].from)
+			n++;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return n;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct span *x = a, *y = b;
+
+	return (x->from > y->from) - (x->from < y->from);
+}
+
+/* CPUs that stand still at the same time count once. */
+double stalled(double start, double end)
+{
+	static __thread struct span s[CPUS * KEPT];
+	double sum = 0, seen = start;
+	size_t n = 0;
+
+	for (long i = 0; i < cpus; i++)
+		n += copy_stalls(&watches[i], start, end, s + n);
+	qsort(s, n, sizeof(*s), by_start);
+	for (size_t i = 0; i < n; i++) {
+		if (s[i].to <= seen)
+			continue;
+		sum += s[i].to - (s[i].from > seen ? s[i].from : seen);
+		seen = s[i].to;
 	}
 	return sum;
 }
