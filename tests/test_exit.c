@@ -269,6 +269,15 @@ static void *pin_slow_page(void *arg)
 	return NULL;
 }
 
+static int map_slow_page_and_another(void *arg)
+{
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int ret = vfio_dma_map(&use.container, page, IOVA + 2 * PAGE, PAGE, VFIO_DMA_RW);
+
+	return ret ?: map_slow_page(arg);
+}
+
 /* A pin of the child's page that is under way, while the child has a read. */
 static void start_use(int (*map)(void *arg))
 {
@@ -310,7 +319,7 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	bool in_time;
 
 	atomic_store(&done, false);
-	start_use(map_slow_page);
+	start_use(map_slow_page_and_another);
 	close(tell_child);
 	reap(child);
 	child = -1;
@@ -321,7 +330,7 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	in_time = soon(is_set, &done);
 	if (in_time) {
 		/* until the put has come back, only the caller's own memory is used */
-		refused(EBUSY, emu_pin(&use.emu, IOVA, 1, EMU_PROT_READ));
+		refused(EBUSY, emu_pin(&use.emu, IOVA + 2 * PAGE, 1, EMU_PROT_READ));
 		assert_int_equal(emu_pin(&use.emu, IOVA + PAGE, 1, EMU_PROT_READ), 1);
 		assert_int_equal(emu_unpin(&use.emu, IOVA + PAGE, 1), 1);
 	}
