@@ -170,7 +170,7 @@ static bool memory_is_on(struct vfio_pci_core_device *vdev)
 	struct pci_dev *pdev = vdev->pdev;
 
 	if (READ_ONCE(vdev->pm_runtime_engaged) ||
-	    READ_ONCE(pdev->current_state) >= PCI_D3hot)
+	    (__force int)READ_ONCE(pdev->current_state) >= (__force int)PCI_D3hot)
 		return false;
 	return pdev->no_command_memory ||
 	       le16_to_cpup(command) & PCI_COMMAND_MEMORY;

@@ -289,6 +289,8 @@ void domains_flush(struct container *c, enum segment_kind kind)
 /**
  * domains_coherent() - Does every domain enforce cache coherency?
  * @c: the container, its lock held
+ *
+ * Return: true if every domain does, or the container has none.
  */
 bool domains_coherent(const struct container *c)
 {

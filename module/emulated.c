@@ -367,6 +367,8 @@ void emulated_unpin(struct container *c, u64 iova, int npages)
  * @m: the mapping, its container's lock held
  * @offset: where in it to start (bytes)
  * @size: how far to look (bytes)
+ *
+ * Return: the number of pages.
  */
 unsigned long emulated_charged(struct mapping *m, u64 offset, u64 size)
 {

@@ -297,6 +297,8 @@ static bool cut(struct container *c, struct mapping *m, u64 first, u64 last)
  * @c: the container
  * @first: first IOVA
  * @last: last IOVA
+ *
+ * Return: true if a mapping lies on both sides of either end.
  */
 bool mapping_cut(struct container *c, u64 first, u64 last)
 {

@@ -62,6 +62,8 @@ static struct workqueue_struct *start_wq;
  * @mm: the mm, whose struct the caller holds
  *
  * It gets none again: its memory is going, or gone.
+ *
+ * Return: true if it has no users.
  */
 bool owner_is_ending(const struct mm_struct *mm)
 {

@@ -624,6 +624,8 @@ struct segment *pinned_map(struct container *c, struct mapping *m,
 /**
  * pinned_remembered() - Is it known what is pinned, without the IOMMU's tables?
  * @s: the segment, its container's lock held
+ *
+ * Return: true if the segment holds its runs of pages itself.
  */
 bool pinned_remembered(struct segment *s)
 {

@@ -85,6 +85,8 @@ int spans_exclude(struct list_head *spans, u64 first, u64 last, gfp_t gfp)
  * @spans: the list
  * @first: first address asked for
  * @last: last address asked for
+ *
+ * Return: true if one range has all of them.
  */
 bool spans_contain(const struct list_head *spans, u64 first, u64 last)
 {

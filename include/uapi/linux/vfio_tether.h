@@ -88,7 +88,7 @@ struct vfio_tether_eventfd {
 /**
  * VFIO_TETHER_SET_EVENTFD - _IOW(VFIO_TYPE, VFIO_BASE + 151, struct vfio_tether_eventfd)
  *
- * One is added to the eventfd's counter whenever device memory of the
+ * Description: One is added to the eventfd's counter whenever device memory of the
  * container is revoked, before whoever revokes it goes on, or restored. What
  * changed is for VFIO_TETHER_QUERY to tell. A container has one eventfd; a
  * new one takes the place of the old. It is let go with the container.
