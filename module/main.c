@@ -239,4 +239,4 @@ module_exit(type1_exit);
 MODULE_DESCRIPTION("tether: type1 IOMMU backend for VFIO that revokes device memory");
 MODULE_AUTHOR("The tether developers");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("1.0-tether");
+MODULE_VERSION(TETHER_VERSION "-tether");

@@ -129,7 +129,7 @@ static void status_tells_whether_it_is_in_force(void **state)
 	json = as_json();
 	assert_int_equal(json_is_true(json_object_get(json, "in_force")),
 			 on_tether());
-	text_is(json, "version", on_tether() ? "1.0-tether" : "0.2");
+	text_is(json, "version", on_tether() ? TETHER_VERSION "-tether" : "0.2");
 	json_decref(json);
 }
 

@@ -8,7 +8,7 @@
 
 #include "tetherctl.h"
 
-const char *argp_program_version = "tetherctl 1.0";
+const char *argp_program_version = "tetherctl " TETHER_VERSION;
 
 static const struct {
 	const char *name;
