@@ -65,7 +65,9 @@ static uint32_t floor_device(const char *bdf)
 {
 	unsigned int bus = 0, slot = 0, function = 0;
 
-	sscanf(bdf, "0000:%x:%x.%u", &bus, &slot, &function);
+	/* Of no device, so that the floor refuses it. */
+	if (sscanf(bdf, "0000:%x:%x.%u", &bus, &slot, &function) != 3)
+		return UINT32_MAX;
 	return bus << 8 | slot << 3 | function;
 }
 

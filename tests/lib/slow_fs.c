@@ -63,7 +63,7 @@ static void init(struct slow_fs *fs, uint64_t unique,
 {
 	const struct fuse_init_out out = {
 		.major = FUSE_KERNEL_VERSION,
-		.minor = FUSE_KERNEL_MINOR_VERSION < in->minor ?
+		.minor = in->minor > FUSE_KERNEL_MINOR_VERSION ?
 			 FUSE_KERNEL_MINOR_VERSION : in->minor,
 		.max_readahead = 4096,
 		.flags = in->flags & (FUSE_ASYNC_READ | FUSE_ASYNC_DIO),

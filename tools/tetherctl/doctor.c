@@ -76,7 +76,8 @@ static void check_devices(void)
 	unsigned int n = 0;
 
 	while (dir && (entry = readdir(dir)))
-		n += strchr(entry->d_name, ':') != NULL;
+		if (strchr(entry->d_name, ':'))
+			n++;
 	if (dir)
 		closedir(dir);
 	say(dir, "devices bound to vfio-pci: %u%s", n,

@@ -26,7 +26,8 @@ static struct verdict judge(void)
 	case BACKEND_OTHER:
 		return (struct verdict){ false,
 			"the kernel's own vfio_iommu_type1 is loaded",
-			"stop all VFIO programs; modprobe -r vfio_iommu_type1; modprobe vfio_iommu_type1; tetherctl doctor if it is the same then" };
+			"stop all VFIO programs; modprobe -r vfio_iommu_type1; modprobe vfio_iommu_type1; tetherctl doctor if it is the same then",
+		};
 	default:
 		break;
 	}
