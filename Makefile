@@ -15,6 +15,7 @@ MAKEFLAGS += --no-print-directory
 help:
 	@echo 'make demo       show the hole in the in-tree module, and tether closing it'
 	@echo 'make test       run all tests on stock kernels under QEMU    [KVER=only that one]'
+	@echo 'make check      look at the source with the linters, a minute; part of make test'
 	@echo 'make matrix     the same on every kernel with every IOMMU'
 	@echo 'make debug-test the tests on debug kernels, failing allocations, coverage'
 	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
@@ -88,6 +89,10 @@ demo: guest
 test: deps
 	@tests/matrix $(kver)/vtd/full $(if $(KVER),,trixie/vtd backports/vtd)
 
+# The source, without running it; all in one line a part.
+check:
+	@tests/check-source
+
 # On kernels that watch themselves, built from Debian's source; hours, not minutes.
 debug-test: deps
 	@lab/deps coverage
@@ -151,5 +156,5 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
-.PHONY: help deps deps-module module modules tests tools deb fetch lab guest demo test debug-test matrix \
+.PHONY: help deps deps-module module modules tests tools deb fetch lab guest demo test check debug-test matrix \
 	differential stress fuzz bench bench-guest clients model install uninstall clean
