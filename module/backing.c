@@ -9,6 +9,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/compiler.h>
 #include <linux/fs.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -162,18 +163,26 @@ static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 
 /*
  * Would vfio-pci's fault handler find the device awake and its memory on? Its shadow
- * of the command register and the power states say so, without a lock.
+ * of the command register and the power states say so, without a lock. An
+ * answer that is out of date costs a try, no more.
  */
 static bool memory_is_on(struct vfio_pci_core_device *vdev)
 {
 	const __le16 *command = (__le16 *)(vdev->vconfig + PCI_COMMAND);
 	struct pci_dev *pdev = vdev->pdev;
+	int state;
 
-	if (READ_ONCE(vdev->pm_runtime_engaged) ||
-	    (__force int)READ_ONCE(pdev->current_state) >= (__force int)PCI_D3hot)
+	/* data_race(): vfio-pci writes it under memory_lock */
+	if (data_race(READ_ONCE(vdev->pm_runtime_engaged)))
 		return false;
-	return pdev->no_command_memory ||
-	       le16_to_cpup(command) & PCI_COMMAND_MEMORY;
+	/* data_race(): the PCI core writes it, with no lock that could be taken here */
+	state = (__force int)data_race(READ_ONCE(pdev->current_state));
+	if (state >= (__force int)PCI_D3hot)
+		return false;
+	if (pdev->no_command_memory)
+		return true;
+	/* data_race(): vfio-pci writes it under memory_lock */
+	return le16_to_cpu(data_race(READ_ONCE(*command))) & PCI_COMMAND_MEMORY;
 }
 
 /*

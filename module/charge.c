@@ -18,6 +18,7 @@
 #include <linux/capability.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -29,6 +30,7 @@
 #include <linux/workqueue.h>
 
 #include "charge.h"
+#include "container.h"
 #include "mapping.h"
 #include "owner.h"
 
@@ -91,6 +93,7 @@ static void sum_unlock(struct mm_struct *mm)
 static void take_back(struct mm_struct *mm, struct task_struct *task,
 		      unsigned long npages)
 {
+	lockdep_assert_held_write(&mm->mmap_lock);
 	__account_locked_vm(mm, npages, false, task, true);
 }
 
@@ -139,6 +142,7 @@ static bool owe(struct mm_struct *mm, struct task_struct *task,
 /* Nobody asks for the sum of an mm that has no users. */
 static bool debt_pay(struct debt *d)
 {
+	lockdep_assert_held(&debts_lock);
 	if (!owner_is_ending(d->mm)) {
 		if (!sum_trylock(d->mm))
 			return false;
@@ -191,15 +195,18 @@ static void uncharge_mm(struct mm_struct *mm, struct task_struct *task,
 
 /**
  * charge() - Charge pages to the owner of a mapping
- * @m: the mapping, its container's lock held
+ * @c: the container, its lock held
+ * @m: the mapping
  * @npages: how many pages
  *
  * Return: 0; -ENOMEM, with a line in the log, beyond RLIMIT_MEMLOCK; -EINTR.
  */
-int charge(struct mapping *m, unsigned long npages)
+int charge(struct container *c, struct mapping *m, unsigned long npages)
 {
-	int ret = charge_mm(m->mm, m->task, m->lock_cap, npages);
+	int ret;
 
+	lockdep_assert_held(&c->lock);
+	ret = charge_mm(m->mm, m->task, m->lock_cap, npages);
 	if (!ret)
 		m->charged += npages;
 	return ret;
@@ -207,11 +214,13 @@ int charge(struct mapping *m, unsigned long npages)
 
 /**
  * uncharge() - Take a charge back
- * @m: the mapping, its container's lock held
+ * @c: the container, its lock held
+ * @m: the mapping
  * @npages: how many pages; no more are than had been charged to it
  */
-void uncharge(struct mapping *m, unsigned long npages)
+void uncharge(struct container *c, struct mapping *m, unsigned long npages)
 {
+	lockdep_assert_held(&c->lock);
 	npages = min(npages, m->charged);
 	uncharge_mm(m->mm, m->task, npages);
 	m->charged -= npages;
@@ -219,18 +228,20 @@ void uncharge(struct mapping *m, unsigned long npages)
 
 /**
  * charge_current_instead() - Make the calling process the one that pays
- * @m: the mapping, its container's lock held
+ * @c: the container, its lock held
+ * @m: the mapping
  *
  * Return: 0, with the caller's mm and task the mapping's; else an errno as
  * charge() has it, and nothing changed.
  */
-int charge_current_instead(struct mapping *m)
+int charge_current_instead(struct container *c, struct mapping *m)
 {
 	struct task_struct *task = current->group_leader;
 	struct mm_struct *mm = current->mm;
 	bool lock_cap;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	if (mm == m->mm)
 		return 0;
 

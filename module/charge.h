@@ -3,11 +3,12 @@
 #ifndef TETHER_CHARGE_H
 #define TETHER_CHARGE_H
 
+struct container;
 struct mapping;
 
-int charge(struct mapping *m, unsigned long npages);
-void uncharge(struct mapping *m, unsigned long npages);
-int charge_current_instead(struct mapping *m);
+int charge(struct container *c, struct mapping *m, unsigned long npages);
+void uncharge(struct container *c, struct mapping *m, unsigned long npages);
+int charge_current_instead(struct container *c, struct mapping *m);
 void charge_exit(void);
 
 #endif

@@ -15,12 +15,15 @@
  * mirror_lock is taken by the mmu notifier of a mirror, which any thread of
  * the system may enter, with mmap_lock held or from memory reclaim. So under
  * it there is no page fault, no mmap_lock, and no allocation that reclaims.
+ *
+ * A function that needs a lock of these asserts that it is held.
  */
 #ifndef TETHER_CONTAINER_H
 #define TETHER_CONTAINER_H
 
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/timerqueue.h>
@@ -73,7 +76,8 @@ struct owner_put;
  * @eventfd: told of revocations and restores, or NULL; under @mirror_lock
  * @debugfs: its directory there
  * @regrouping: a group is joining or leaving a domain that revocation uses,
- *		which IOMMU drivers do not expect together; under @mirror_lock
+ *		which IOMMU drivers do not expect together; written under
+ *		@mirror_lock, and read without it by who waits until it is over
  * @regrouped: woken when that is over
  */
 struct container {
@@ -110,9 +114,25 @@ struct container {
 	wait_queue_head_t regrouped;
 };
 
-/** container_granule() - Smallest page that all its IOMMUs can map (bytes) */
+/**
+ * container_assert_domains() - Assert that the list of domains cannot change
+ * @c: the container: its lock or mirror_lock is held, either will do
+ */
+static inline void container_assert_domains(const struct container *c)
+{
+	lockdep_assert(lockdep_is_held(&c->lock) ||
+		       lockdep_is_held(&c->mirror_lock));
+}
+
+/**
+ * container_granule() - Smallest page that all its IOMMUs can map
+ * @c: the container, its lock held
+ *
+ * Return: its size (bytes).
+ */
 static inline u64 container_granule(const struct container *c)
 {
+	lockdep_assert_held(&c->lock);
 	return c->pgsizes & -c->pgsizes;
 }
 

@@ -13,6 +13,7 @@
  * container->lock guards all of it.
  */
 #include <linux/bitmap.h>
+#include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -51,7 +52,7 @@ static void mark_pins(struct mapping *m)
 
 /**
  * dirty_track() - Begin to log the pages of a mapping
- * @c: the container
+ * @c: the container, its lock held
  * @m: the mapping
  *
  * Return: 0, also if the log is off; -EINVAL if it has too many pages for
@@ -61,6 +62,7 @@ int dirty_track(struct container *c, struct mapping *m)
 {
 	u64 pages = mapping_pages(m);
 
+	lockdep_assert_held(&c->lock);
 	if (!c->dirty_log)
 		return 0;
 	if (pages > DIRTY_PAGES_MAX)
@@ -74,7 +76,7 @@ int dirty_track(struct container *c, struct mapping *m)
 
 /**
  * dirty_start() - Turn the log of a container on
- * @c: the container
+ * @c: the container, its lock held
  *
  * Return: 0, also if it is on already; else as dirty_track(), and it is off.
  */
@@ -83,6 +85,7 @@ int dirty_start(struct container *c)
 	struct mapping *m;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	if (c->dirty_log)
 		return 0;
 
@@ -97,11 +100,15 @@ int dirty_start(struct container *c)
 	return 0;
 }
 
-/** dirty_stop() - Turn the log of a container off */
+/**
+ * dirty_stop() - Turn the log of a container off
+ * @c: the container, its lock held
+ */
 void dirty_stop(struct container *c)
 {
 	struct mapping *m;
 
+	lockdep_assert_held(&c->lock);
 	c->dirty_log = false;
 	for_each_mapping(m, c) {
 		kvfree(m->dirty);
@@ -109,33 +116,50 @@ void dirty_stop(struct container *c)
 	}
 }
 
-/** dirty_log_has() - Is the log on, with bits for what the user's are for? */
+/**
+ * dirty_log_has() - Is the log on, with bits for what the user's are for?
+ * @c: the container, its lock held
+ * @bitmap: the user's
+ */
 bool dirty_log_has(const struct container *c, const struct vfio_bitmap *bitmap)
 {
+	lockdep_assert_held(&c->lock);
 	return c->dirty_log && bitmap->pgsize == container_granule(c);
 }
 
-/** dirty_mark() - A part of a mapping (bytes) was written to */
+/**
+ * dirty_mark() - A part of a mapping was written to
+ * @c: the container, its lock held
+ * @m: the mapping
+ * @offset: where in it the part begins (bytes)
+ * @size: its length (bytes), not 0
+ */
 void dirty_mark(struct container *c, struct mapping *m, u64 offset, u64 size)
 {
 	u64 first = offset >> PAGE_SHIFT;
 	u64 last = (offset + size - 1) >> PAGE_SHIFT;
 
+	lockdep_assert_held(&c->lock);
 	if (c->dirty_log)
 		bitmap_set(m->dirty, first, last - first + 1);
 }
 
-/** dirty_mark_all() - A device that may have written anywhere is leaving */
+/**
+ * dirty_mark_all() - A device that may have written anywhere is leaving
+ * @c: the container, its lock held
+ */
 void dirty_mark_all(struct container *c)
 {
 	struct mapping *m;
 
+	lockdep_assert_held(&c->lock);
 	for_each_mapping(m, c)
 		dirty_mark(c, m, 0, mapping_size(m));
 }
 
 static bool all_dirty(const struct container *c)
 {
+	lockdep_assert_held(&c->lock);
 	return !list_empty(&c->domains);
 }
 
@@ -202,7 +226,7 @@ static int report_one(struct container *c, struct mapping *m, u64 base,
 
 /**
  * dirty_report() - Write the bits of a range of mappings to the user
- * @c: the container, its log on
+ * @c: the container, its lock held, its log on
  * @first: first IOVA
  * @last: last IOVA; no mapping may be cut
  * @base: IOVA of the bitmap's first bit
@@ -216,6 +240,7 @@ int dirty_report(struct container *c, u64 first, u64 last, u64 base,
 	struct mapping *m;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	for_each_mapping_in(m, c, first, last) {
 		ret = report_one(c, m, base, bitmap);
 		if (ret)
@@ -238,6 +263,7 @@ int dirty_take(struct container *c, u64 first, u64 last, u64 __user *bitmap)
 	struct mapping *m;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	ret = dirty_report(c, first, last, first, bitmap);
 	if (ret)
 		return ret;

@@ -10,6 +10,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
@@ -50,6 +51,7 @@ static struct group *group_find(struct container *c, struct iommu_group *iommu,
 	struct domain *d;
 	struct group *g;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry(d, &c->domains, node) {
 		list_for_each_entry(g, &d->groups, node) {
 			if (g->iommu == iommu) {
@@ -125,6 +127,12 @@ int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp)
 	return 0;
 }
 
+/* What was unmapped and not flushed is under the lock of those segments. */
+static void assert_unflushed(const struct container *c, enum segment_kind kind)
+{
+	lockdep_assert_held(kind == SEGMENT_MIRROR ? &c->mirror_lock : &c->lock);
+}
+
 /**
  * domains_map() - Map an extent in every domain of a container
  * @c: the container, its lock or mirror_lock held
@@ -140,6 +148,7 @@ int domains_map(struct container *c, const struct extent *e, int prot,
 	struct domain *d;
 	int ret;
 
+	container_assert_domains(c);
 	list_for_each_entry(d, &c->domains, node) {
 		ret = domain_map(d, e, prot, gfp);
 		if (ret)
@@ -227,12 +236,19 @@ bool domain_unmap(struct domain *d, const struct extent *v, unsigned int nr)
 	return all;
 }
 
-/** domains_unmap() - domain_unmap() for every domain of a container */
+/**
+ * domains_unmap() - domain_unmap() for every domain of a container
+ * @c: the container, its lock or mirror_lock held
+ * @ex: the extents
+ *
+ * Return: as domain_unmap(), for all of them.
+ */
 bool domains_unmap(struct container *c, const struct extents *ex)
 {
 	struct domain *d;
 	bool all = true;
 
+	container_assert_domains(c);
 	list_for_each_entry(d, &c->domains, node)
 		all &= domain_unmap(d, ex->v, ex->nr);
 	return all;
@@ -254,6 +270,7 @@ bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
 	struct domain *d;
 	bool all = true;
 
+	assert_unflushed(c, kind);
 	list_for_each_entry(d, &c->domains, node) {
 		all &= unmap_gathering(d, ex->v, ex->nr,
 				       &d->unflushed[kind].gather);
@@ -282,6 +299,7 @@ void domains_flush(struct container *c, enum segment_kind kind)
 {
 	struct domain *d;
 
+	assert_unflushed(c, kind);
 	list_for_each_entry(d, &c->domains, node)
 		flush(d, kind);
 }
@@ -296,6 +314,7 @@ bool domains_coherent(const struct container *c)
 {
 	const struct domain *d;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry(d, &c->domains, node)
 		if (!d->coherent)
 			return false;
@@ -317,7 +336,11 @@ struct iommu_domain *domain_of_group(struct container *c,
 	return group_find(c, iommu, &d) ? d->iommu : ERR_PTR(-ENODEV);
 }
 
-/** domain_has_group() - Is this group attached, with an IOMMU of its own? */
+/**
+ * domain_has_group() - Is this group attached, with an IOMMU of its own?
+ * @c: the container, its lock held
+ * @iommu: the group
+ */
 bool domain_has_group(struct container *c, struct iommu_group *iommu)
 {
 	struct domain *d;
@@ -338,8 +361,9 @@ bool domain_has_group(struct container *c, struct iommu_group *iommu)
  */
 static void set_regrouping(struct container *c, bool regrouping)
 {
+	lockdep_assert_held(&c->lock);
 	mutex_lock(&c->mirror_lock);
-	c->regrouping = regrouping;
+	WRITE_ONCE(c->regrouping, regrouping);
 	mutex_unlock(&c->mirror_lock);
 	if (!regrouping)
 		wake_up_all(&c->regrouped);
@@ -426,6 +450,7 @@ static struct domain *domain_share(struct container *c, struct domain *own,
 	struct domain *d;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry(d, &c->domains, node) {
 		if (!SHARE_DOMAINS || d->iommu->ops != own->iommu->ops ||
 		    d->coherent != own->coherent)
@@ -454,6 +479,7 @@ static void update_pgsizes(struct container *c)
 {
 	const struct domain *d;
 
+	lockdep_assert_held(&c->lock);
 	c->pgsizes = ULONG_MAX;
 	list_for_each_entry(d, &c->domains, node)
 		c->pgsizes &= domain_pgsizes(d);
@@ -465,6 +491,7 @@ static void update_pgsizes(struct container *c)
 
 static void unlist(struct container *c, struct domain *d)
 {
+	lockdep_assert_held(&c->lock);
 	mutex_lock(&c->mirror_lock);
 	flush(d, SEGMENT_MIRROR);
 	list_del(&d->node);
@@ -477,6 +504,7 @@ static int domain_join(struct container *c, struct domain *d,
 {
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	ret = iova_reserve_msi(d->iommu, group);
 	if (ret)
 		return ret;
@@ -530,6 +558,7 @@ int domain_attach_group(struct container *c, struct iommu_group *iommu)
 	struct group *g;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
 	if (!g)
 		return -ENOMEM;
@@ -587,6 +616,7 @@ err_group:
  */
 static void detach(struct container *c, struct domain *d, struct group *g)
 {
+	lockdep_assert_held(&c->lock);
 	leave_group(c, d, g->iommu);
 	list_del(&g->node);
 	kfree(g);
@@ -621,6 +651,7 @@ void domain_detach_group(struct container *c, struct iommu_group *iommu)
 	struct domain *d;
 	struct group *g;
 
+	lockdep_assert_held(&c->lock);
 	g = group_find(c, iommu, &d);
 	if (!g)
 		return;
@@ -632,12 +663,16 @@ void domain_detach_group(struct container *c, struct iommu_group *iommu)
 	list_splice(&usable, &c->usable);
 }
 
-/** domain_detach_all() - Detach every group; the container's lock is held */
+/**
+ * domain_detach_all() - Detach every group
+ * @c: the container, its lock held
+ */
 void domain_detach_all(struct container *c)
 {
 	struct domain *d, *next_d;
 	struct group *g, *next_g;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry_safe(d, next_d, &c->domains, node)
 		list_for_each_entry_safe(g, next_g, &d->groups, node)
 			detach(c, d, g);

@@ -14,6 +14,7 @@
  */
 #include <linux/iommu.h>
 #include <linux/kthread.h>
+#include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
@@ -47,13 +48,18 @@ static struct group *find_group(struct container *c, struct iommu_group *iommu)
 {
 	struct group *g;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry(g, &c->emulated, node)
 		if (g->iommu == iommu)
 			return g;
 	return NULL;
 }
 
-/** emulated_has_group() - Is this an attached group of an emulated device? */
+/**
+ * emulated_has_group() - Is this an attached group of an emulated device?
+ * @c: the container, its lock held
+ * @iommu: the group
+ */
 bool emulated_has_group(struct container *c, struct iommu_group *iommu)
 {
 	return find_group(c, iommu);
@@ -70,6 +76,7 @@ int emulated_attach_group(struct container *c, struct iommu_group *iommu)
 {
 	struct group *g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
 
+	lockdep_assert_held(&c->lock);
 	if (!g)
 		return -ENOMEM;
 	g->iommu = iommu;
@@ -102,11 +109,15 @@ bool emulated_detach_group(struct container *c, struct iommu_group *iommu)
 	return true;
 }
 
-/** emulated_detach_all() - At the end of a container */
+/**
+ * emulated_detach_all() - At the end of a container
+ * @c: the container, its lock held
+ */
 void emulated_detach_all(struct container *c)
 {
 	struct group *g, *tmp;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry_safe(g, tmp, &c->emulated, node)
 		drop_group(g);
 }
@@ -141,6 +152,7 @@ void emulated_notify_unmap(struct container *c, struct mapping *m)
 	u64 iova = m->node.start, size = mapping_size(m);
 	struct vfio_device *vdev;
 
+	lockdep_assert_held(&c->lock);
 	mutex_unlock(&c->lock);
 	mutex_lock(&c->device_lock);
 	list_for_each_entry(vdev, &c->devices, iommu_entry)
@@ -163,6 +175,7 @@ static unsigned long pin_index(const struct mapping *m, u64 iova)
 
 static bool pin_pays(const struct container *c, struct page *page)
 {
+	lockdep_assert_held(&c->lock);
 	return list_empty(&c->domains) && !PageReserved(page);
 }
 
@@ -226,7 +239,7 @@ static int add_pin(struct container *c, struct mapping *m, u64 iova,
 	if (ret)
 		goto err_free;
 	if (pin_pays(c, pin->page)) {
-		ret = charge(m, 1);
+		ret = charge(c, m, 1);
 		if (ret)
 			goto err_unpin;
 	}
@@ -242,7 +255,7 @@ static int add_pin(struct container *c, struct mapping *m, u64 iova,
 
 err_uncharge:
 	if (pin_pays(c, pin->page))
-		uncharge(m, 1);
+		uncharge(c, m, 1);
 err_unpin:
 	unpin_one(m, pin->page);
 err_free:
@@ -281,7 +294,7 @@ static bool put_pin(struct container *c, u64 iova)
 
 	xa_erase(&m->pins, pin_index(m, iova));
 	if (pin_pays(c, pin->page))
-		uncharge(m, 1);
+		uncharge(c, m, 1);
 	unpin_one(m, pin->page);
 	kfree(pin);
 	return true;
@@ -364,17 +377,20 @@ void emulated_unpin(struct container *c, u64 iova, int npages)
 
 /**
  * emulated_charged() - Pages of a mapping that pins have been charged for
- * @m: the mapping, its container's lock held
+ * @c: the container, its lock held
+ * @m: the mapping
  * @offset: where in it to start (bytes)
  * @size: how far to look (bytes)
  *
  * Return: the number of pages.
  */
-unsigned long emulated_charged(struct mapping *m, u64 offset, u64 size)
+unsigned long emulated_charged(struct container *c, struct mapping *m,
+			       u64 offset, u64 size)
 {
 	unsigned long index, n = 0;
 	struct pin *pin;
 
+	lockdep_assert_held(&c->lock);
 	if (xa_empty(&m->pins) || !size)
 		return 0;
 	xa_for_each_range(&m->pins, index, pin, offset >> PAGE_SHIFT,

@@ -28,7 +28,8 @@ void emulated_unpin(struct container *c, u64 iova, int npages);
 int emulated_rw(struct container *c, u64 iova, void *buf, size_t count,
 		bool write);
 
-unsigned long emulated_charged(struct mapping *m, u64 offset, u64 size);
+unsigned long emulated_charged(struct container *c, struct mapping *m,
+			       u64 offset, u64 size);
 void emulated_notify_unmap(struct container *c, struct mapping *m);
 
 #endif

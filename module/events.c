@@ -9,6 +9,7 @@
  */
 #include <linux/err.h>
 #include <linux/eventfd.h>
+#include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/vfio_tether.h>
 
@@ -52,6 +53,7 @@ void events_query(struct container *c, u64 first, u64 last,
 	const struct segment *s;
 	struct mapping *m;
 
+	lockdep_assert_held(&c->lock);
 	for_each_mapping_in(m, c, first, last) {
 		query->mappings++;
 		list_for_each_entry(s, &m->segments, node)
@@ -62,7 +64,7 @@ void events_query(struct container *c, u64 first, u64 last,
 
 /**
  * events_set_eventfd() - Whom to tell of revocations and restores
- * @c: the container
+ * @c: the container; takes its mirror_lock
  * @fd: an eventfd of the calling process, or -1 for nobody
  *
  * Return: 0; with the old one still told, -EBADF or -EINVAL for another @fd.
@@ -86,9 +88,13 @@ int events_set_eventfd(struct container *c, int fd)
 	return 0;
 }
 
-/** events_signal() - Something was revoked or restored; mirror_lock is held */
+/**
+ * events_signal() - Something was revoked or restored
+ * @c: the container, its mirror_lock held
+ */
 void events_signal(struct container *c)
 {
+	lockdep_assert_held(&c->mirror_lock);
 	if (c->eventfd)
 		eventfd_signal(c->eventfd);
 }

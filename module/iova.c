@@ -5,6 +5,7 @@
  * or goes. container->lock guards the result, container->usable.
  */
 #include <linux/iommu.h>
+#include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/slab.h>
 
@@ -80,6 +81,7 @@ int iova_usable(struct container *c, struct iommu_domain *extra,
 	struct domain *d;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry(d, &c->domains, node)
 		narrow(&first, &last, d->iommu);
 	if (extra)

@@ -15,6 +15,7 @@
 
 #include <linux/capability.h>
 #include <linux/err.h>
+#include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -44,18 +45,30 @@ static struct mapping *to_mapping(struct interval_tree_node *node)
 	return node ? container_of(node, struct mapping, node) : NULL;
 }
 
-/** mapping_first() - The lowest mapping with an IOVA in @first to @last */
+/**
+ * mapping_first() - The lowest mapping with an IOVA in a range
+ * @c: the container, its lock held
+ * @first: first IOVA
+ * @last: last IOVA
+ */
 struct mapping *mapping_first(struct container *c, u64 first, u64 last)
 {
+	lockdep_assert_held(&c->lock);
 	return to_mapping(interval_tree_iter_first(&c->mappings, first, last));
 }
 
-/** mapping_next() - The mapping above, or NULL if it begins after @last */
-struct mapping *mapping_next(struct mapping *m, u64 last)
+/**
+ * mapping_next() - The mapping above another, or NULL if it begins after @last
+ * @c: the container, its lock held since @m was found
+ * @m: the other
+ * @last: last IOVA
+ */
+struct mapping *mapping_next(struct container *c, struct mapping *m, u64 last)
 {
 	struct rb_node *rb = rb_next(&m->node.rb);
 	struct mapping *next;
 
+	lockdep_assert_held(&c->lock);
 	if (!rb)
 		return NULL;
 	next = to_mapping(rb_entry(rb, struct interval_tree_node, rb));
@@ -87,7 +100,9 @@ static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
 static void depopulate(struct container *c, struct mapping *m)
 {
 	struct segment *s, *tmp;
+	unsigned long payable;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry_safe(s, tmp, &m->segments, node) {
 		list_del(&s->node);
 		trace_unmap(c, s);
@@ -96,13 +111,14 @@ static void depopulate(struct container *c, struct mapping *m)
 		else
 			mirror_unmap(c, s);
 	}
-	uncharge(m, m->charged - min(m->charged,
-				     emulated_charged(m, 0, mapping_size(m))));
+	payable = emulated_charged(c, m, 0, mapping_size(m));
+	uncharge(c, m, m->charged - min(m->charged, payable));
 }
 
 /* Whatever of it is mapped: also the way back from half a mapping. */
 static void mapping_destroy(struct container *c, struct mapping *m)
 {
+	lockdep_assert_held(&c->lock);
 	depopulate(c, m);
 	/* no unmap gets here with pins, and a device that is closed has none */
 	WARN_ON(!xa_empty(&m->pins));
@@ -139,7 +155,7 @@ static int populate(struct container *c, struct mapping *m)
 
 /**
  * mapping_map() - Map memory of the calling process
- * @c: the container
+ * @c: the container, its lock held
  * @iova: first device address, aligned to the container's granule (bytes)
  * @vaddr: first user address, aligned likewise (bytes)
  * @size: length, aligned likewise (bytes), not 0; neither range may wrap
@@ -156,6 +172,7 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 	struct mapping *m;
 	int ret = 0;
 
+	lockdep_assert_held(&c->lock);
 	if (mapping_first(c, iova, last))
 		return -EEXIST;
 	if (!c->avail)
@@ -204,22 +221,22 @@ static u64 mapping_remove(struct container *c, struct mapping *m)
 }
 
 /* All of it can leave the IOMMU in one go, with its neighbours. */
-static bool all_remembered(const struct mapping *m)
+static bool all_remembered(struct container *c, const struct mapping *m)
 {
 	struct segment *s;
 
 	list_for_each_entry(s, &m->segments, node)
-		if (s->kind != SEGMENT_PINNED || !pinned_remembered(s))
+		if (s->kind != SEGMENT_PINNED || !pinned_remembered(c, s))
 			return false;
 	return !list_empty(&m->segments);
 }
 
-static void set_mapped(struct mapping *m, bool mapped)
+static void set_mapped(struct container *c, struct mapping *m, bool mapped)
 {
 	struct segment *s;
 
 	list_for_each_entry(s, &m->segments, node)
-		pinned_set_mapped(s, mapped);
+		pinned_set_mapped(c, s, mapped);
 }
 
 /* What a driver does not unmap is for pinned_unmap() to find out. */
@@ -235,8 +252,8 @@ static void unmap_adjacent(struct container *c, struct mapping *from,
 
 	if (domains_unmap_unflushed(c, &ex, SEGMENT_PINNED))
 		return;
-	for (; from; from = mapping_next(from, last)) {
-		set_mapped(from, true);
+	for (; from; from = mapping_next(c, from, last)) {
+		set_mapped(c, from, true);
 		cond_resched();
 	}
 }
@@ -251,9 +268,9 @@ static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 {
 	struct mapping *from = NULL, *to = NULL;
 
-	for (; m; m = mapping_next(m, last)) {
+	for (; m; m = mapping_next(c, m, last)) {
 		cond_resched();
-		if (!all_remembered(m))
+		if (!all_remembered(c, m))
 			continue;
 		if (from && to->node.last + 1 != m->node.start) {
 			unmap_adjacent(c, from, to);
@@ -261,7 +278,7 @@ static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 		}
 		from = from ?: m;
 		to = m;
-		set_mapped(m, false);
+		set_mapped(c, m, false);
 	}
 	if (from)
 		unmap_adjacent(c, from, to);
@@ -276,7 +293,7 @@ static u64 remove_from(struct container *c, struct mapping *from, u64 last)
 
 	unmap_entries(c, from, last);
 	for (m = from; m; m = next) {
-		next = mapping_next(m, last);
+		next = mapping_next(c, m, last);
 		uncharge_with(m, next);
 		size += mapping_remove(c, m);
 		cond_resched();
@@ -294,7 +311,7 @@ static bool cut(struct container *c, struct mapping *m, u64 first, u64 last)
 
 /**
  * mapping_cut() - Would a mapping be cut in two at an end of the range?
- * @c: the container
+ * @c: the container, its lock held
  * @first: first IOVA
  * @last: last IOVA
  *
@@ -302,6 +319,7 @@ static bool cut(struct container *c, struct mapping *m, u64 first, u64 last)
  */
 bool mapping_cut(struct container *c, u64 first, u64 last)
 {
+	lockdep_assert_held(&c->lock);
 	return cut(c, mapping_first(c, first, last), first, last);
 }
 
@@ -320,10 +338,11 @@ static struct mapping *unmap_first(struct container *c, u64 first, u64 last)
 }
 
 /* This mapping, or the first above it up to @last, in which devices have pins. */
-static struct mapping *first_with_pins(struct mapping *m, u64 last)
+static struct mapping *first_with_pins(struct container *c, struct mapping *m,
+				       u64 last)
 {
 	while (m && xa_empty(&m->pins)) {
-		m = mapping_next(m, last);
+		m = mapping_next(c, m, last);
 		cond_resched();
 	}
 	return m;
@@ -338,7 +357,7 @@ static void ask_for_pins(struct container *c, struct mapping *m, u64 last)
 {
 	u64 told;
 
-	while ((m = first_with_pins(m, last))) {
+	while ((m = first_with_pins(c, m, last))) {
 		told = m->node.last;
 		emulated_notify_unmap(c, m);
 		m = told < last ? mapping_first(c, told + 1, last) : NULL;
@@ -357,7 +376,7 @@ static struct mapping *release_pins(struct container *c, u64 first, u64 last)
 
 	for (;;) {
 		from = unmap_first(c, first, last);
-		if (IS_ERR(from) || !first_with_pins(from, last))
+		if (IS_ERR(from) || !first_with_pins(c, from, last))
 			return from;
 		if (!tries--)
 			break;
@@ -370,7 +389,7 @@ static struct mapping *release_pins(struct container *c, u64 first, u64 last)
 
 /**
  * mapping_unmap() - Unmap a range of IOVAs
- * @c: the container
+ * @c: the container, its lock held
  * @first: first IOVA
  * @last: last IOVA
  * @dirty: if not NULL, what gets the dirty bits, the first for @first; large
@@ -389,6 +408,7 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 	struct mapping *m;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	*unmapped = 0;
 	m = release_pins(c, first, last);
 	if (IS_ERR_OR_NULL(m))
@@ -408,12 +428,13 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 
 /**
  * mapping_unmap_all() - Unmap everything; no emulated device has pins
- * @c: the container
+ * @c: the container, its lock held
  */
 void mapping_unmap_all(struct container *c)
 {
 	struct mapping *m = mapping_first(c, 0, U64_MAX), *next;
 
+	lockdep_assert_held(&c->lock);
 	unmap_entries(c, m, U64_MAX);
 	/* from the leaves up: nobody looks at the tree any more */
 	rbtree_postorder_for_each_entry_safe(m, next, &c->mappings.rb_root,
@@ -428,7 +449,7 @@ void mapping_unmap_all(struct container *c)
 
 /**
  * mapping_set_stale() - The user addresses of a range are about to change
- * @c: the container
+ * @c: the container, its lock held
  * @first: first IOVA
  * @last: last IOVA
  * @size: set to the number of bytes mapped there
@@ -442,14 +463,15 @@ int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size)
 {
 	struct mapping *m, *from = unmap_first(c, first, last);
 
+	lockdep_assert_held(&c->lock);
 	*size = 0;
 	if (IS_ERR(from))
 		return PTR_ERR(from);
 
-	for (m = from; m; m = mapping_next(m, last))
+	for (m = from; m; m = mapping_next(c, m, last))
 		if (m->stale)
 			return -EINVAL;
-	for (m = from; m; m = mapping_next(m, last)) {
+	for (m = from; m; m = mapping_next(c, m, last)) {
 		m->stale = true;
 		c->nr_stale++;
 		*size += mapping_size(m);
@@ -494,7 +516,7 @@ static void untether(struct container *c, struct mapping *m,
 
 /**
  * mapping_set_vaddr() - Give a stale mapping its new user address
- * @c: the container
+ * @c: the container, its lock held
  * @iova: first IOVA of the mapping
  * @vaddr: where its memory is now, in the calling process (bytes)
  * @size: its size (bytes)
@@ -515,6 +537,7 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 	LIST_HEAD(replaced);
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	if (!m)
 		return -ENOENT;
 	if (!m->stale || m->node.start != iova || m->node.last != last)
@@ -524,7 +547,7 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 	m->vaddr = untagged_addr((unsigned long)vaddr);
 	ret = retether(c, m, &replaced);
 	if (!ret)
-		ret = charge_current_instead(m);
+		ret = charge_current_instead(c, m);
 	if (ret) {
 		m->vaddr = old_vaddr;
 		untether(c, m, &replaced);
@@ -543,11 +566,16 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 	return 0;
 }
 
-/** mapping_all_within() - Would every mapping fit into these spans of IOVA? */
+/**
+ * mapping_all_within() - Would every mapping fit into these spans of IOVA?
+ * @c: the container, its lock held
+ * @spans: the spans
+ */
 bool mapping_all_within(struct container *c, const struct list_head *spans)
 {
 	struct mapping *m;
 
+	lockdep_assert_held(&c->lock);
 	for_each_mapping(m, c)
 		if (!spans_contain(spans, m->node.start, m->node.last))
 			return false;
@@ -556,7 +584,7 @@ bool mapping_all_within(struct container *c, const struct list_head *spans)
 
 /**
  * mapping_join() - Map the pinned memory of every mapping in a new domain
- * @c: the container
+ * @c: the container, its lock held
  * @d: the domain, not in the container's list yet
  *
  * Return: 0, or a negative errno; @d then has an unknown part of it and is
@@ -568,6 +596,7 @@ int mapping_join(struct container *c, struct domain *d)
 	struct segment *s;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	for_each_mapping(m, c) {
 		list_for_each_entry(s, &m->segments, node) {
 			if (s->kind != SEGMENT_PINNED)
@@ -580,11 +609,15 @@ int mapping_join(struct container *c, struct domain *d)
 	return 0;
 }
 
-/** mapping_depopulate_all() - The last domain is about to go; mappings stay */
+/**
+ * mapping_depopulate_all() - The last domain is about to go; mappings stay
+ * @c: the container, its lock held
+ */
 void mapping_depopulate_all(struct container *c)
 {
 	struct mapping *m;
 
+	lockdep_assert_held(&c->lock);
 	for_each_mapping(m, c)
 		depopulate(c, m);
 }
@@ -602,7 +635,7 @@ static int populate_used(struct container *c, struct mapping *m)
 
 /**
  * mapping_populate_all() - The first domain has come: map everything
- * @c: the container
+ * @c: the container, its lock held
  *
  * Return: 0, or an errno as mapping_map() has it, also if the process that
  * made a mapping is gone (-EFAULT) or as owner_use() has it, and nothing is
@@ -613,6 +646,7 @@ int mapping_populate_all(struct container *c)
 	struct mapping *m;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	for_each_mapping(m, c) {
 		ret = populate_used(c, m);
 		if (ret) {

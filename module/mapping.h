@@ -88,12 +88,12 @@ int mapping_populate_all(struct container *c);
 void mapping_depopulate_all(struct container *c);
 
 struct mapping *mapping_first(struct container *c, u64 first, u64 last);
-struct mapping *mapping_next(struct mapping *m, u64 last);
+struct mapping *mapping_next(struct container *c, struct mapping *m, u64 last);
 
 /* Every mapping with an IOVA in the range, ascending; none may go meanwhile. */
 #define for_each_mapping_in(m, c, first, last)				\
 	for ((m) = mapping_first((c), (first), (last)); (m);		\
-	     (m) = mapping_next((m), (last)))
+	     (m) = mapping_next((c), (m), (last)))
 
 #define for_each_mapping(m, c)	for_each_mapping_in(m, c, 0, U64_MAX)
 

@@ -165,7 +165,7 @@ struct source {
  * @first: first user address, without a tag
  * @backing: what was mapped: set once
  * @pieces: spans of user addresses not unmapped since; none: GONE
- * @cuts: UNMAP events that took a part
+ * @cuts: UNMAP events that took a part; written under mirror_lock, read without
  * @finish: for the second pass of an invalidation. One at a time: until it is
  *	    over the mirror cannot be LIVE, and only LIVE ones need it.
  * @extents: what is in the IOMMU; some: LIVE
@@ -222,6 +222,7 @@ static int mirror_prot(const struct mirror *m, const struct extent *e)
 /* True if that leaves something to flush. */
 static bool revoke_unflushed(struct mirror *m)
 {
+	lockdep_assert_held(&m->container->mirror_lock);
 	if (!m->extents.nr)
 		return false;
 	domains_unmap_unflushed(m->container, &m->extents, SEGMENT_MIRROR);
@@ -251,6 +252,7 @@ static void await_no_more(struct mirror *m)
 {
 	struct container *c = m->container;
 
+	lockdep_assert_held(&m->container->mirror_lock);
 	if (awaits_time(m)) {
 		timerqueue_del(&c->revoked, &m->retry);
 		c->nr_revoked--;
@@ -264,6 +266,7 @@ static void await_no_more(struct mirror *m)
 
 static void set_gone(struct mirror *m)
 {
+	lockdep_assert_held(&m->container->mirror_lock);
 	spans_free(&m->pieces);
 	await_no_more(m);
 }
@@ -271,7 +274,9 @@ static void set_gone(struct mirror *m)
 /* These addresses will never again be the memory that was mapped. */
 static void give_up(struct mirror *m, unsigned long first, unsigned long last)
 {
-	if (m->cuts++ >= CUTS_MAX ||
+	lockdep_assert_held(&m->container->mirror_lock);
+	WRITE_ONCE(m->cuts, m->cuts + 1);
+	if (m->cuts > CUTS_MAX ||
 	    spans_exclude(&m->pieces, first, last, GFP_MIRROR))
 		spans_free(&m->pieces);
 	if (is_gone(m))
@@ -280,6 +285,7 @@ static void give_up(struct mirror *m, unsigned long first, unsigned long last)
 
 static void await_until(struct mirror *m, ktime_t when)
 {
+	lockdep_assert_held(&m->container->mirror_lock);
 	await_no_more(m);
 	m->retry.expires = when;
 	timerqueue_add(&m->container->revoked, &m->retry);
@@ -291,6 +297,7 @@ static void await_memory(struct mirror *m)
 {
 	struct source *s = m->source;
 
+	lockdep_assert_held(&m->container->mirror_lock);
 	await_no_more(m);
 	if (list_empty(&s->state) || list_empty(&s->waiting))
 		s->next_look = ktime_add_ns(ktime_get(), LOOK_NS);
@@ -307,6 +314,7 @@ static ktime_t restore_due(struct container *c)
 						      state);
 	ktime_t when = next ? next->expires : KTIME_MAX;
 
+	lockdep_assert_held(&c->mirror_lock);
 	if (!list_empty(&c->on))
 		return 0;
 	return off ? min(when, off->next_look) : when;
@@ -318,6 +326,7 @@ static void schedule_restore(struct container *c)
 	ktime_t when = restore_due(c);
 	s64 ns;
 
+	lockdep_assert_held(&c->mirror_lock);
 	if (when == KTIME_MAX)
 		return;
 	when = max(when, c->restore_rests_until);
@@ -328,6 +337,7 @@ static void schedule_restore(struct container *c)
 
 static void await_restore(struct mirror *m, u64 delay_ns)
 {
+	lockdep_assert_held(&m->container->mirror_lock);
 	m->revoked_at = ktime_get();
 	await_until(m, ktime_add_ns(m->revoked_at, delay_ns));
 	schedule_restore(m->container);
@@ -340,6 +350,7 @@ static u64 bytes_left(const struct mirror *m, unsigned long first,
 	const struct span *s;
 	u64 start, end, left = 0;
 
+	lockdep_assert_held(&m->container->mirror_lock);
 	list_for_each_entry(s, &m->pieces, node) {
 		start = max_t(u64, s->first, first);
 		end = min_t(u64, s->last, last);
@@ -352,6 +363,7 @@ static u64 bytes_left(const struct mirror *m, unsigned long first,
 /* Say so: it was LIVE, or some of it will never be again. */
 static void tell_revoked(struct mirror *m, bool was_live, int cause)
 {
+	lockdep_assert_held(&m->container->mirror_lock);
 	if (was_live) {
 		m->revocations++;
 		m->away_since = ktime_get();
@@ -364,6 +376,7 @@ static void tell_revoked(struct mirror *m, bool was_live, int cause)
 
 static void tell_restored(struct mirror *m)
 {
+	lockdep_assert_held(&m->container->mirror_lock);
 	if (!m->away_since)
 		return;
 	trace_restore(m->container, &m->seg,
@@ -379,6 +392,7 @@ static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
 			range->event == MMU_NOTIFY_RELEASE;
 	bool was_live = m->extents.nr;
 
+	lockdep_assert_held(&m->container->mirror_lock);
 	/*
 	 * Once addresses are given up, events there are none of ours, and
 	 * nobody would wait for a flush: it has to be over before.
@@ -415,6 +429,7 @@ static void lock_for_revocation(struct container *c)
 /* Ignore addresses that the mirror has lost: another VMA may be there by now. */
 static bool concerns(struct mirror *m, const struct mmu_notifier_range *range)
 {
+	lockdep_assert_held(&m->container->mirror_lock);
 	return spans_overlap(&m->pieces, range->start, range->end - 1);
 }
 
@@ -501,6 +516,7 @@ static void source_drop_live(struct container *c, struct source *s)
 	struct mirror *m, *tmp;
 	LIST_HEAD(dropped);
 
+	lockdep_assert_held(&c->mirror_lock);
 	list_for_each_entry_safe(m, tmp, &s->live, at) {
 		revoke_unflushed(m);
 		list_add_tail(&m->at, &dropped);
@@ -515,6 +531,7 @@ static void source_drop_live(struct container *c, struct source *s)
 
 static void watch_start(struct container *c)
 {
+	lockdep_assert_held(&c->mirror_lock);
 	queue_delayed_work(watch_wq, &c->watch, msecs_to_jiffies(WATCH_MS));
 }
 
@@ -548,6 +565,7 @@ static int enter(struct mirror *m, struct extents *ex, struct mirror *replaced)
 	struct extents entered = { .v = ex->v };
 	int ret;
 
+	lockdep_assert_held(&c->mirror_lock);
 	if (replaced)
 		revoke(replaced);
 	while (entered.nr < ex->nr) {
@@ -676,6 +694,7 @@ static int establish(struct mirror *m, unsigned int tries,
 	unsigned long seq;
 	int ret;
 
+	lockdep_assert_held(&m->container->lock);
 	do {
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
@@ -698,6 +717,7 @@ static struct source *source_find(struct container *c, struct mm_struct *mm,
 {
 	struct source *s;
 
+	lockdep_assert_held(&c->lock);
 	list_for_each_entry(s, &c->sources, node)
 		if (s->mm == mm && s->file == file)
 			return s;
@@ -730,6 +750,7 @@ static struct source *source_get(struct container *c, struct mm_struct *mm,
 
 static void source_put(struct container *c, struct source *s)
 {
+	lockdep_assert_held(&c->lock);
 	if (--s->nr)
 		return;
 	mutex_lock(&c->mirror_lock);
@@ -848,6 +869,7 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 	struct mirror *m;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	ret = backing_find(mm, first, first + size - 1, mapping->prot, &b);
 	if (ret)
 		return ERR_PTR(ret);
@@ -886,6 +908,7 @@ void mirror_unmap(struct container *c, struct segment *s)
 {
 	struct mirror *m = to_mirror(s);
 
+	lockdep_assert_held(&c->lock);
 	mutex_lock(&c->mirror_lock);
 	revoke(m);
 	set_gone(m);
@@ -909,6 +932,7 @@ void mirror_stat(const struct segment *s, u64 first, u64 last,
 	const struct mirror *m = container_of(s, struct mirror, seg);
 	u64 to_user = m->first - segment_iova(s), left;
 
+	lockdep_assert_held(&m->container->lock);
 	*stat = (struct mirror_stat){};
 	mutex_lock(&m->container->mirror_lock);
 	left = bytes_left(m, first + to_user, last + to_user);
@@ -940,6 +964,7 @@ void mirror_await(struct segment *s)
 {
 	struct mirror *m = to_mirror(s);
 
+	lockdep_assert_held(&m->container->lock);
 	mutex_lock(&m->container->mirror_lock);
 	if (!is_gone(m) && !m->extents.nr)
 		await_restore(m, SOON_NS);
@@ -953,6 +978,7 @@ static int join_one(struct mirror *m, struct domain *d)
 	unsigned int i;
 	int ret;
 
+	lockdep_assert_held(&m->container->mirror_lock);
 	for (i = 0; i < m->extents.nr; i++) {
 		const struct extent *e = &m->extents.v[i];
 
@@ -972,6 +998,8 @@ static int join_all(struct container *c, struct domain *d)
 	struct mapping *mapping;
 	int ret = 0;
 
+	lockdep_assert_held(&c->lock);
+	lockdep_assert_held(&c->mirror_lock);
 	for_each_mapping(mapping, c) {
 		list_for_each_entry(s, &mapping->segments, node) {
 			if (s->kind != SEGMENT_MIRROR)
@@ -1010,6 +1038,7 @@ int mirror_join(struct container *c, struct domain *d)
 	unsigned int try = 0;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	do {
 		mutex_lock(&c->mirror_lock);
 		ret = join_all(c, d);
@@ -1040,6 +1069,7 @@ static struct mirror *first_on(struct container *c)
 {
 	struct source *s = list_first_entry_or_null(&c->on, struct source, state);
 
+	lockdep_assert_held(&c->mirror_lock);
 	return s ? list_first_entry(&s->waiting, struct mirror, at) : NULL;
 }
 
@@ -1048,6 +1078,7 @@ static struct mirror *first_due(struct container *c, ktime_t now)
 {
 	struct timerqueue_node *next = timerqueue_getnext(&c->revoked);
 
+	lockdep_assert_held(&c->mirror_lock);
 	if (!next || ktime_compare(next->expires, now) > 0)
 		return NULL;
 	return container_of(next, struct mirror, retry);
@@ -1059,6 +1090,7 @@ static struct mirror *next_due(struct container *c)
 	ktime_t now = ktime_get();
 	struct mirror *m;
 
+	lockdep_assert_held(&c->lock);
 	mutex_lock(&c->mirror_lock);
 	m = first_on(c) ?: first_due(c, now);
 	if (m) {
@@ -1101,6 +1133,7 @@ static int restore(struct mirror *m)
  */
 static void put_off(struct mirror *m, int why)
 {
+	lockdep_assert_held(&m->container->mirror_lock);
 	if (!awaits_time(m))
 		return;
 	if (why == -EBUSY)
@@ -1116,6 +1149,7 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 	struct mirror *m = next_due(c);
 	int ret;
 
+	lockdep_assert_held(&c->lock);
 	if (!m)
 		return false;
 	ret = restore(m);
@@ -1141,6 +1175,7 @@ static struct mirror *next_look(struct container *c, ktime_t now,
 	struct source *s = list_first_entry_or_null(&c->off, struct source, state);
 	struct mirror *m;
 
+	lockdep_assert_held(&c->mirror_lock);
 	if (!s || ktime_compare(s->next_look, now) > 0)
 		return NULL;
 	m = list_first_entry(&s->waiting, struct mirror, at);
@@ -1156,6 +1191,7 @@ static void looked(struct container *c, struct mirror *m, ktime_t now, int on)
 {
 	struct source *s = m->source;
 
+	lockdep_assert_held(&c->mirror_lock);
 	if (on > 0) {
 		list_move_tail(&s->state, &c->on);
 	} else if (on == -EFAULT) {

@@ -19,6 +19,7 @@
 
 #include <linux/hugetlb_inline.h>
 #include <linux/iommu.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/minmax.h>
 #include <linux/sched/mm.h>
@@ -311,18 +312,19 @@ static int add_run(struct extents *ex, const struct extent *run)
 }
 
 /* The segment's last part (bytes), with that many pages of a kind that costs. */
-static int charge_last(struct pinned *p, size_t size, unsigned long payable)
+static int charge_last(struct container *c, struct pinned *p, size_t size,
+		       unsigned long payable)
 {
-	unsigned long paid = emulated_charged(p->seg.mapping,
+	unsigned long paid = emulated_charged(c, p->seg.mapping,
 					      p->seg.offset + p->seg.size - size,
 					      size);
 
-	return charge(p->seg.mapping, payable - min(payable, paid));
+	return charge(c, p->seg.mapping, payable - min(payable, paid));
 }
 
 /* Takes over the pins of the batch, also when it fails. */
-static int add_batch(struct pinned *p, struct page **pages,
-		     unsigned long npages)
+static int add_batch(struct container *c, struct pinned *p,
+		     struct page **pages, unsigned long npages)
 {
 	unsigned long i, n, payable = 0;
 	int ret = 0;
@@ -347,12 +349,12 @@ static int add_batch(struct pinned *p, struct page **pages,
 		if (!PageReserved(pages[i]))
 			payable += n;
 	}
-	return ret ?: charge_last(p, npages << PAGE_SHIFT, payable);
+	return ret ?: charge_last(c, p, npages << PAGE_SHIFT, payable);
 }
 
 /* Takes over the pin, also when it fails: one will do for each folio. */
-static int add_hugetlb(struct pinned *p, struct page *page,
-		       unsigned long npages)
+static int add_hugetlb(struct container *c, struct pinned *p,
+		       struct page *page, unsigned long npages)
 {
 	struct extent run = {
 		.iova = segment_iova(&p->seg) + p->seg.size,
@@ -370,7 +372,7 @@ static int add_hugetlb(struct pinned *p, struct page *page,
 	if (held)
 		unpin_user_page(page);
 	p->seg.size += run.len;
-	return charge_last(p, run.len, npages);
+	return charge_last(c, p, run.len, npages);
 }
 
 /*
@@ -434,9 +436,9 @@ static int map_batches(struct container *c, struct pinned *p, size_t size,
 			return n;
 
 		if (p->hugetlb)
-			ret = add_hugetlb(p, b->pages[0], n);
+			ret = add_hugetlb(c, p, b->pages[0], n);
 		else
-			ret = add_batch(p, b->pages, n);
+			ret = add_batch(c, p, b->pages, n);
 		if (!ret)
 			ret = map_extents(c, p, false);
 		if (ret)
@@ -603,10 +605,12 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 struct segment *pinned_map(struct container *c, struct mapping *m,
 			   size_t offset, size_t size)
 {
-	struct pinned *p = pinned_alloc(m, offset);
+	struct pinned *p;
 	struct batch batch;
 	int ret;
 
+	lockdep_assert_held(&c->lock);
+	p = pinned_alloc(m, offset);
 	if (!p)
 		return ERR_PTR(-ENOMEM);
 	extents_lend(&p->extents, &p->only);
@@ -623,23 +627,27 @@ struct segment *pinned_map(struct container *c, struct mapping *m,
 
 /**
  * pinned_remembered() - Is it known what is pinned, without the IOMMU's tables?
- * @s: the segment, its container's lock held
+ * @c: the container, its lock held
+ * @s: the segment
  *
  * Return: true if the segment holds its runs of pages itself.
  */
-bool pinned_remembered(struct segment *s)
+bool pinned_remembered(struct container *c, struct segment *s)
 {
+	lockdep_assert_held(&c->lock);
 	return !to_pinned(s)->scattered;
 }
 
 /**
  * pinned_set_mapped() - Are the entries of a remembered segment there?
- * @s: the segment, its container's lock held
+ * @c: the container, its lock held
+ * @s: the segment
  * @mapped: false if its mapping takes them out, with those around it: then the next
  *	    thing to happen to it is pinned_unmap(), after a flush; true if it could not
  */
-void pinned_set_mapped(struct segment *s, bool mapped)
+void pinned_set_mapped(struct container *c, struct segment *s, bool mapped)
 {
+	lockdep_assert_held(&c->lock);
 	to_pinned(s)->mapped = mapped ? s->size : 0;
 }
 
@@ -650,6 +658,7 @@ void pinned_set_mapped(struct segment *s, bool mapped)
  */
 void pinned_unmap(struct container *c, struct segment *s)
 {
+	lockdep_assert_held(&c->lock);
 	pinned_destroy(c, to_pinned(s));
 }
 
@@ -694,6 +703,7 @@ int pinned_join(struct container *c, struct segment *s, struct domain *d)
 {
 	struct pinned *p = to_pinned(s);
 
+	lockdep_assert_held(&c->lock);
 	return p->scattered ? join_scattered(c, p, d) :
 			      join_extents(p, &p->extents, d);
 }

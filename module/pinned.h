@@ -33,8 +33,8 @@ struct pinned {
 
 struct segment *pinned_map(struct container *c, struct mapping *m,
 			   size_t offset, size_t size);
-bool pinned_remembered(struct segment *s);
-void pinned_set_mapped(struct segment *s, bool mapped);
+bool pinned_remembered(struct container *c, struct segment *s);
+void pinned_set_mapped(struct container *c, struct segment *s, bool mapped);
 void pinned_unmap(struct container *c, struct segment *s);
 int pinned_join(struct container *c, struct segment *s, struct domain *d);
 

@@ -123,7 +123,7 @@ TRACE_EVENT(revoke,
 		__entry->iova = segment_iova(s);
 		__entry->size = s->size;
 		__entry->gone = gone;
-		__entry->region = b->region;
+		__entry->region = READ_ONCE(b->region);
 		__entry->cause = cause;
 		strscpy_pad(__entry->device, b->name, BACKING_NAME);
 	),

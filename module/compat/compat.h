@@ -299,6 +299,7 @@ compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
 	const struct vfio_pci_mmap_vma *entry;
 	bool found = false;
 
+	lockdep_assert_held(&vma->vm_mm->mmap_lock);
 	if (!is_filled(vma, addr))
 		return;
 	mutex_lock(&vdev->vma_lock);
