@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module's parameters. They are written by the kernel's own code for parameters,
+ * which has a lock (kernel_param_lock()), and read without one, at any time.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cred.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/panic.h>
+#include <linux/sched.h>
+#include <linux/security.h>
+
+#include "params.h"
+
+bool allow_unsafe_interrupts;
+module_param(allow_unsafe_interrupts, bool, 0644);
+MODULE_PARM_DESC(allow_unsafe_interrupts,
+		 "Accept groups whose interrupts are not isolated from other devices'");
+
+bool disable_hugepages;
+module_param(disable_hugepages, bool, 0644);
+MODULE_PARM_DESC(disable_hugepages,
+		 "Map with the IOMMU's smallest pages only");
+
+unsigned int dma_entry_limit __read_mostly = U16_MAX;
+module_param(dma_entry_limit, uint, 0644);
+MODULE_PARM_DESC(dma_entry_limit,
+		 "Most mappings that a container may have (65535)");
+
+#ifdef TETHER_STRICT_ONLY
+#define STRICT_ONLY	true
+#define STRICT_MODE	0444
+#else
+#define STRICT_ONLY	false
+#define STRICT_MODE	0644
+#endif
+
+bool strict_mmio_maps __read_mostly = true;
+
+/*
+ * Turning it off is a decision of whoever owns the machine, and it shows:
+ * in the log, with a name, and as a taint. A locked-down kernel has no such
+ * owner. kernel_param_lock() serialises callers.
+ */
+static int strict_set(const char *val, const struct kernel_param *kp)
+{
+	bool strict;
+	int ret = kstrtobool(val ?: "1", &strict);
+
+	if (ret)
+		return ret;
+	if (strict == strict_mmio_maps)
+		return 0;
+	if (!strict) {
+		if (STRICT_ONLY)
+			return -EPERM;
+		ret = security_locked_down(LOCKDOWN_MODULE_PARAMETERS);
+		if (ret)
+			return ret;
+		add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+		pr_warn("strict_mmio_maps turned off by %s[%d], uid %u: memory of any driver may be mapped for DMA\n",
+			current->comm, task_pid_nr(current),
+			from_kuid(&init_user_ns, current_uid()));
+	}
+	WRITE_ONCE(strict_mmio_maps, strict);
+	return 0;
+}
+
+static const struct kernel_param_ops strict_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = strict_set,
+	.get = param_get_bool,
+};
+
+module_param_cb(strict_mmio_maps, &strict_ops, &strict_mmio_maps, STRICT_MODE);
+__MODULE_PARM_TYPE(strict_mmio_maps, "bool");
+MODULE_PARM_DESC(strict_mmio_maps,
+		 "Map device memory of VFIO devices only (Y); turning it off taints the kernel");
