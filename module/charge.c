@@ -31,8 +31,8 @@
 
 #include "charge.h"
 #include "container.h"
-#include "mapping.h"
 #include "owner.h"
+#include "tree.h"
 
 /* How long to wait for an mmap_lock that is taken. */
 #define DEBT_RETRY	(HZ / 50)

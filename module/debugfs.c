@@ -19,8 +19,8 @@
 #include "container.h"
 #include "debugfs.h"
 #include "domain.h"
-#include "mapping.h"
 #include "mirror.h"
+#include "tree.h"
 
 static struct dentry *root;
 

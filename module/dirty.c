@@ -23,7 +23,7 @@
 
 #include "container.h"
 #include "dirty.h"
-#include "mapping.h"
+#include "tree.h"
 
 #define CHUNK_WORDS	64U
 

@@ -10,7 +10,7 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
-#include "mapping.h"
+#include "segment.h"
 
 struct container;
 struct extent;

@@ -31,6 +31,7 @@
 #include "emulated.h"
 #include "mapping.h"
 #include "owner.h"
+#include "tree.h"
 
 /**
  * struct pin - A page that emulated devices use

@@ -16,8 +16,8 @@
 #include "compat/compat.h"
 #include "container.h"
 #include "events.h"
-#include "mapping.h"
 #include "mirror.h"
+#include "tree.h"
 
 static void count_segment(const struct segment *s, u64 first, u64 last,
 			  struct vfio_tether_query *query)

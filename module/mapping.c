@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings: making them, finding them, and taking them away. A mapping is
- * made whole or not at all.
+ * Mappings: making them and taking them away. A mapping is made whole or not at all.
  *
  * While a container has no domain, only emulated devices, its mappings have
  * no segments: nobody but those devices' drivers uses the memory, by the page
@@ -36,44 +35,10 @@
 #include "pinned.h"
 #include "span.h"
 #include "trace.h"
+#include "tree.h"
 
 /* How often drivers are asked to give pins back: others may pin anew meanwhile. */
 #define NOTIFY_TRIES	10
-
-static struct mapping *to_mapping(struct interval_tree_node *node)
-{
-	return node ? container_of(node, struct mapping, node) : NULL;
-}
-
-/**
- * mapping_first() - The lowest mapping with an IOVA in a range
- * @c: the container, its lock held
- * @first: first IOVA
- * @last: last IOVA
- */
-struct mapping *mapping_first(struct container *c, u64 first, u64 last)
-{
-	lockdep_assert_held(&c->lock);
-	return to_mapping(interval_tree_iter_first(&c->mappings, first, last));
-}
-
-/**
- * mapping_next() - The mapping above another, or NULL if it begins after @last
- * @c: the container, its lock held since @m was found
- * @m: the other
- * @last: last IOVA
- */
-struct mapping *mapping_next(struct container *c, struct mapping *m, u64 last)
-{
-	struct rb_node *rb = rb_next(&m->node.rb);
-	struct mapping *next;
-
-	lockdep_assert_held(&c->lock);
-	if (!rb)
-		return NULL;
-	next = to_mapping(rb_entry(rb, struct interval_tree_node, rb));
-	return next->node.start <= last ? next : NULL;
-}
 
 static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
 {

@@ -93,11 +93,11 @@
 #include "domain.h"
 #include "events.h"
 #include "extent.h"
-#include "mapping.h"
 #include "mirror.h"
 #include "owner.h"
 #include "span.h"
 #include "trace.h"
+#include "tree.h"
 
 /* Under mirror_lock nothing may reclaim; on failure it is dropped for that. */
 #define GFP_MIRROR	(GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT)

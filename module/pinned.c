@@ -34,8 +34,8 @@
 #include "emulated.h"
 #include "extent.h"
 #include "faultin.h"
-#include "mapping.h"
 #include "pinned.h"
+#include "tree.h"
 
 /* Fast GUP holds off interrupts for a batch: tens of microseconds. */
 #define BATCH_MAX	2048UL

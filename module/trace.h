@@ -18,8 +18,8 @@
 
 #include "backing.h"
 #include "container.h"
-#include "mapping.h"
 #include "mirror.h"
+#include "tree.h"
 
 TRACE_DEFINE_ENUM(SEGMENT_PINNED);
 TRACE_DEFINE_ENUM(SEGMENT_MIRROR);
