@@ -1,66 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What programs may ask and be told beyond vfio's uAPI: how much of what they
- * mapped is reached, and an eventfd for when that changes.
+ * What programs are told beyond vfio's uAPI: an eventfd, for when something is revoked
+ * or restored.
  *
- * container->lock guards what is asked; mirror_lock the eventfd, since
- * revocation signals it. eventfd_signal() takes a spinlock and wakes, so it
- * may be called there.
+ * mirror_lock guards it, since revocation signals it under that. eventfd_signal() takes
+ * a spinlock and wakes, so it may be called there.
  */
 #include <linux/err.h>
 #include <linux/eventfd.h>
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
-#include <linux/vfio_tether.h>
 
 #include "compat/compat.h"
 #include "container.h"
 #include "events.h"
-#include "mirror.h"
-#include "tree.h"
-
-static void count_segment(const struct segment *s, u64 first, u64 last,
-			  struct vfio_tether_query *query)
-{
-	u64 start = max(segment_iova(s), first);
-	u64 end = min(segment_iova(s) + s->size - 1, last);
-	struct mirror_stat stat;
-
-	if (start > end)
-		return;
-	if (s->kind == SEGMENT_PINNED) {
-		query->pinned += end - start + 1;
-		return;
-	}
-	mirror_stat(s, start, end, &stat);
-	query->mirrors++;
-	query->live += stat.live;
-	query->revoked += stat.revoked;
-	query->gone += stat.gone;
-	query->revocations += stat.revocations;
-}
-
-/**
- * events_query() - Count what is mapped in a range of IOVAs
- * @c: the container, its lock held
- * @first: first IOVA
- * @last: last IOVA
- * @query: its sums get what is there
- */
-void events_query(struct container *c, u64 first, u64 last,
-		  struct vfio_tether_query *query)
-{
-	const struct segment *s;
-	struct mapping *m;
-
-	lockdep_assert_held(&c->lock);
-	for_each_mapping_in(m, c, first, last) {
-		query->mappings++;
-		list_for_each_entry(s, &m->segments, node)
-			count_segment(s, first, last, query);
-		cond_resched();
-	}
-}
 
 /**
  * events_set_eventfd() - Whom to tell of revocations and restores

@@ -17,6 +17,7 @@
 #include "events.h"
 #include "ioctl.h"
 #include "mapping.h"
+#include "query.h"
 #include "span.h"
 #include "trace.h"
 
@@ -379,7 +380,7 @@ static long tether_query(struct container *c, void __user *arg)
 		.size = asked.size,
 	};
 	mutex_lock(&c->lock);
-	events_query(c, query.iova, last, &query);
+	query_range(c, query.iova, last, &query);
 	mutex_unlock(&c->lock);
 	return copy_to_user(arg, &query, sizeof(query)) ? -EFAULT : 0;
 }
