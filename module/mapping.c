@@ -70,7 +70,7 @@ static void depopulate(struct container *c, struct mapping *m)
 	lockdep_assert_held(&c->lock);
 	list_for_each_entry_safe(s, tmp, &m->segments, node) {
 		list_del(&s->node);
-		trace_unmap(c, s);
+		trace_unmap(c, s, segment_backing(s));
 		if (s->kind == SEGMENT_PINNED)
 			pinned_unmap(c, s);
 		else
@@ -112,7 +112,7 @@ static int populate(struct container *c, struct mapping *m)
 			return PTR_ERR(s);
 
 		list_add_tail(&s->node, &m->segments);
-		trace_map(c, s);
+		trace_map(c, s, segment_backing(s));
 		done += s->size;
 	}
 	return 0;
@@ -520,12 +520,12 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 	}
 
 	list_for_each_entry_safe(s, tmp, &replaced, node) {
-		trace_unmap(c, s);
+		trace_unmap(c, s, segment_backing(s));
 		mirror_unmap(c, s);
 	}
 	list_for_each_entry(s, &m->segments, node)
 		if (s->kind == SEGMENT_MIRROR)
-			trace_map(c, s);
+			trace_map(c, s, segment_backing(s));
 	m->stale = false;
 	c->nr_stale--;
 	return 0;

@@ -369,7 +369,7 @@ static void tell_revoked(struct mirror *m, bool was_live, int cause)
 		m->away_since = ktime_get();
 	}
 	if (trace_revoke_enabled())
-		trace_revoke(m->container, &m->seg, cause,
+		trace_revoke(m->container, &m->seg, &m->backing, cause,
 			     m->seg.size - bytes_left(m, 0, ULONG_MAX));
 	events_signal(m->container);
 }
@@ -379,7 +379,7 @@ static void tell_restored(struct mirror *m)
 	lockdep_assert_held(&m->container->mirror_lock);
 	if (!m->away_since)
 		return;
-	trace_restore(m->container, &m->seg,
+	trace_restore(m->container, &m->seg, &m->backing,
 		      ktime_to_ns(ktime_sub(ktime_get(), m->away_since)));
 	m->away_since = 0;
 	events_signal(m->container);

@@ -3,7 +3,8 @@
  * Tracepoints: what happens to the memory that containers map. Each map of a
  * segment has an unmap, and each restore had a revoke. docs/observe.md says
  * what the fields are. Nothing but names and sizes is read here, so whoever
- * fires one holds whatever lock the segment wants for that.
+ * fires one holds whatever lock the segment wants for that. A segment comes with the
+ * device memory that it mirrors, or NULL if it is of RAM.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vfio_type1
@@ -18,7 +19,7 @@
 
 #include "backing.h"
 #include "container.h"
-#include "mirror.h"
+#include "segment.h"
 #include "tree.h"
 
 TRACE_DEFINE_ENUM(SEGMENT_PINNED);
@@ -48,9 +49,10 @@ TRACE_DEFINE_ENUM(MMU_NOTIFY_RELEASE);
 
 DECLARE_EVENT_CLASS(segment,
 
-	TP_PROTO(const struct container *c, const struct segment *s),
+	TP_PROTO(const struct container *c, const struct segment *s,
+		 const struct backing *b),
 
-	TP_ARGS(c, s),
+	TP_ARGS(c, s, b),
 
 	TP_STRUCT__entry(
 		__field(u32, container)
@@ -66,8 +68,6 @@ DECLARE_EVENT_CLASS(segment,
 	),
 
 	TP_fast_assign(
-		const struct backing *b = segment_backing(s);
-
 		__entry->container = c->id;
 		__entry->owner = s->mapping->task->tgid;
 		__entry->iova = segment_iova(s);
@@ -88,21 +88,23 @@ DECLARE_EVENT_CLASS(segment,
 );
 
 DEFINE_EVENT(segment, map,
-	TP_PROTO(const struct container *c, const struct segment *s),
-	TP_ARGS(c, s)
+	TP_PROTO(const struct container *c, const struct segment *s,
+		 const struct backing *b),
+	TP_ARGS(c, s, b)
 );
 
 DEFINE_EVENT(segment, unmap,
-	TP_PROTO(const struct container *c, const struct segment *s),
-	TP_ARGS(c, s)
+	TP_PROTO(const struct container *c, const struct segment *s,
+		 const struct backing *b),
+	TP_ARGS(c, s, b)
 );
 
 TRACE_EVENT(revoke,
 
 	TP_PROTO(const struct container *c, const struct segment *s,
-		 int cause, u64 gone),
+		 const struct backing *b, int cause, u64 gone),
 
-	TP_ARGS(c, s, cause, gone),
+	TP_ARGS(c, s, b, cause, gone),
 
 	TP_STRUCT__entry(
 		__field(u32, container)
@@ -116,8 +118,6 @@ TRACE_EVENT(revoke,
 	),
 
 	TP_fast_assign(
-		const struct backing *b = segment_backing(s);
-
 		__entry->container = c->id;
 		__entry->owner = s->mapping->task->tgid;
 		__entry->iova = segment_iova(s);
@@ -137,9 +137,9 @@ TRACE_EVENT(revoke,
 TRACE_EVENT(restore,
 
 	TP_PROTO(const struct container *c, const struct segment *s,
-		 u64 away_ns),
+		 const struct backing *b, u64 away_ns),
 
-	TP_ARGS(c, s, away_ns),
+	TP_ARGS(c, s, b, away_ns),
 
 	TP_STRUCT__entry(
 		__field(u32, container)
@@ -152,8 +152,6 @@ TRACE_EVENT(restore,
 	),
 
 	TP_fast_assign(
-		const struct backing *b = segment_backing(s);
-
 		__entry->container = c->id;
 		__entry->owner = s->mapping->task->tgid;
 		__entry->iova = segment_iova(s);
