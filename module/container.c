@@ -10,10 +10,8 @@
 
 #include "container.h"
 #include "debugfs.h"
-#include "domain.h"
-#include "emulated.h"
 #include "events.h"
-#include "mapping.h"
+#include "group.h"
 #include "mirror.h"
 #include "owner.h"
 #include "params.h"
@@ -80,9 +78,7 @@ void container_release(struct container *c)
 {
 	debug_del(c);
 	mutex_lock(&c->lock);
-	emulated_detach_all(c);
-	mapping_unmap_all(c);
-	domain_detach_all(c);
+	group_detach_all(c);
 	mutex_unlock(&c->lock);
 
 	mirror_restore_exit(c);

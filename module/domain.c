@@ -1,67 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Domains: attaching and detaching groups, and writing IOMMU entries.
+ * Domains: writing IOMMU entries, and flushing what was taken out.
  *
- * container->lock guards the groups. The list of domains is changed with
- * container->mirror_lock held too, since revocation walks it; a new domain
- * gets the live mirrors in the critical section in which it joins the list
- * (mirror_join()), so no revocation can miss it.
+ * The list of a container's domains is group.c's, which changes it with container->lock
+ * and mirror_lock held, so either is enough to go through it: revocation has mirror_lock
+ * alone. What was unmapped and not flushed yet is under the lock that its segments are
+ * under.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
+#include <linux/iommu.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
-#include <linux/slab.h>
 
 #include "compat/compat.h"
 #include "compat/unmap.h"
 #include "container.h"
-#include "dirty.h"
 #include "domain.h"
 #include "extent.h"
-#include "iova.h"
-#include "mapping.h"
-#include "mirror.h"
 #include "params.h"
-#include "span.h"
-
-#ifdef TETHER_SEPARATE_DOMAINS
-#define SHARE_DOMAINS	false
-#else
-#define SHARE_DOMAINS	true
-#endif
-
-/* For tests alone: as if this were the smallest page of every IOMMU. */
-#ifdef TETHER_LARGE_PAGES
-#define SMALLEST_PAGE	SZ_64K
-#else
-#define SMALLEST_PAGE	1UL
-#endif
 
 /* At most this much between two looks at the scheduler; a power of two. */
 #define MAP_STEP	SZ_1G
 #define UNMAP_STEP	(16UL * SZ_1G)
-
-static struct group *group_find(struct container *c, struct iommu_group *iommu,
-				struct domain **in)
-{
-	struct domain *d;
-	struct group *g;
-
-	lockdep_assert_held(&c->lock);
-	list_for_each_entry(d, &c->domains, node) {
-		list_for_each_entry(g, &d->groups, node) {
-			if (g->iommu == iommu) {
-				*in = d;
-				return g;
-			}
-		}
-	}
-	return NULL;
-}
 
 /*
  * A step ends where an aligned one does, so that no large page is cut, and is one
@@ -279,7 +241,12 @@ bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
 	return all;
 }
 
-static void flush(struct domain *d, enum segment_kind kind)
+/**
+ * domain_flush() - End what domains_unmap_unflushed() began in one domain
+ * @d: the domain
+ * @kind: what segments it was called for; the lock is held that it needs for them
+ */
+void domain_flush(struct domain *d, enum segment_kind kind)
 {
 	struct unflushed *u = &d->unflushed[kind];
 
@@ -301,7 +268,7 @@ void domains_flush(struct container *c, enum segment_kind kind)
 
 	assert_unflushed(c, kind);
 	list_for_each_entry(d, &c->domains, node)
-		flush(d, kind);
+		domain_flush(d, kind);
 }
 
 /**
@@ -319,361 +286,4 @@ bool domains_coherent(const struct container *c)
 		if (!d->coherent)
 			return false;
 	return true;
-}
-
-/**
- * domain_of_group() - The kernel's domain that a group is attached to
- * @c: the container, its lock held
- * @iommu: the group
- *
- * Return: the domain, or ERR_PTR(-ENODEV).
- */
-struct iommu_domain *domain_of_group(struct container *c,
-				     struct iommu_group *iommu)
-{
-	struct domain *d;
-
-	return group_find(c, iommu, &d) ? d->iommu : ERR_PTR(-ENODEV);
-}
-
-/**
- * domain_has_group() - Is this group attached, with an IOMMU of its own?
- * @c: the container, its lock held
- * @iommu: the group
- */
-bool domain_has_group(struct container *c, struct iommu_group *iommu)
-{
-	struct domain *d;
-
-	return group_find(c, iommu, &d);
-}
-
-/*
- * A group joins or leaves a domain in the container's list: not while mirrors
- * are being revoked from it. A driver's flush may follow what belongs to the
- * last device on an IOMMU, and detaching frees that.
- *
- * No lock may be held for it that a notifier takes, since attaching allocates
- * and waits for group->mutex. So revocation waits for a flag, and nothing that
- * clears it ever waits for a notifier: all it needs is the IOMMU core and
- * driver, for a group that is ours alone, and memory, whose reclaim has no
- * business in the VMAs of devices.
- */
-static void set_regrouping(struct container *c, bool regrouping)
-{
-	lockdep_assert_held(&c->lock);
-	mutex_lock(&c->mirror_lock);
-	WRITE_ONCE(c->regrouping, regrouping);
-	mutex_unlock(&c->mirror_lock);
-	if (!regrouping)
-		wake_up_all(&c->regrouped);
-}
-
-static int join_group(struct container *c, struct domain *d,
-		      struct iommu_group *group)
-{
-	int ret;
-
-	set_regrouping(c, true);
-	ret = iommu_attach_group(d->iommu, group);
-	set_regrouping(c, false);
-	return ret;
-}
-
-static void leave_group(struct container *c, struct domain *d,
-			struct iommu_group *group)
-{
-	set_regrouping(c, true);
-	iommu_detach_group(d->iommu, group);
-	set_regrouping(c, false);
-}
-
-static int alloc_for_device(struct device *dev, void *data)
-{
-	struct iommu_domain **iommu = data;
-
-	*iommu = iommu_paging_domain_alloc(dev);
-	return 1; /* one device speaks for its group */
-}
-
-/* A domain with the group attached, in no list yet. */
-static struct domain *domain_create(struct iommu_group *group)
-{
-	struct domain *d = kzalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
-	int ret;
-
-	if (!d)
-		return ERR_PTR(-ENOMEM);
-
-	INIT_LIST_HEAD(&d->node);
-	INIT_LIST_HEAD(&d->groups);
-	iommu_iotlb_gather_init(&d->unflushed[SEGMENT_PINNED].gather);
-	iommu_iotlb_gather_init(&d->unflushed[SEGMENT_MIRROR].gather);
-	d->iommu = ERR_PTR(-ENODEV);
-	iommu_group_for_each_dev(group, &d->iommu, alloc_for_device);
-	if (IS_ERR(d->iommu)) {
-		ret = PTR_ERR(d->iommu);
-		goto err_free;
-	}
-
-	ret = iommu_attach_group(d->iommu, group);
-	if (ret)
-		goto err_domain;
-
-	if (d->iommu->ops->enforce_cache_coherency)
-		d->coherent = d->iommu->ops->enforce_cache_coherency(d->iommu);
-	return d;
-
-err_domain:
-	iommu_domain_free(d->iommu);
-err_free:
-	kfree(d);
-	return ERR_PTR(ret);
-}
-
-static void domain_destroy(struct domain *d)
-{
-	iommu_domain_free(d->iommu);
-	kfree(d);
-}
-
-/*
- * Move a group from its own domain to one that the container has and whose
- * IOMMU is alike, if any accepts it.
- *
- * Return: the domain it is attached to now, @own if none accepted it, or an
- * ERR_PTR, with the group attached to nothing, if @own did not take it back.
- */
-static struct domain *domain_share(struct container *c, struct domain *own,
-				   struct iommu_group *group)
-{
-	struct domain *d;
-	int ret;
-
-	lockdep_assert_held(&c->lock);
-	list_for_each_entry(d, &c->domains, node) {
-		if (!SHARE_DOMAINS || d->iommu->ops != own->iommu->ops ||
-		    d->coherent != own->coherent)
-			continue;
-
-		iommu_detach_group(own->iommu, group);
-		if (!join_group(c, d, group))
-			return d;
-		ret = iommu_attach_group(own->iommu, group);
-		if (ret)
-			return ERR_PTR(ret);
-	}
-	return own;
-}
-
-static unsigned long domain_pgsizes(const struct domain *d)
-{
-	unsigned long sizes = d->iommu->pgsize_bitmap;
-
-	if (sizes & (SMALLEST_PAGE - 1))
-		sizes = (sizes & ~(SMALLEST_PAGE - 1)) | SMALLEST_PAGE;
-	return sizes;
-}
-
-static void update_pgsizes(struct container *c)
-{
-	const struct domain *d;
-
-	lockdep_assert_held(&c->lock);
-	c->pgsizes = ULONG_MAX;
-	list_for_each_entry(d, &c->domains, node)
-		c->pgsizes &= domain_pgsizes(d);
-
-	/* memory is pinned by PAGE_SIZE, which smaller IOMMU pages can make up */
-	if (c->pgsizes & ~PAGE_MASK)
-		c->pgsizes = (c->pgsizes & PAGE_MASK) | PAGE_SIZE;
-}
-
-static void unlist(struct container *c, struct domain *d)
-{
-	lockdep_assert_held(&c->lock);
-	mutex_lock(&c->mirror_lock);
-	flush(d, SEGMENT_MIRROR);
-	list_del(&d->node);
-	mutex_unlock(&c->mirror_lock);
-}
-
-/* Everything the container maps, into a domain that is not in its list. */
-static int domain_join(struct container *c, struct domain *d,
-		       struct iommu_group *group)
-{
-	int ret;
-
-	lockdep_assert_held(&c->lock);
-	ret = iova_reserve_msi(d->iommu, group);
-	if (ret)
-		return ret;
-
-	if (!list_empty(&c->domains)) {
-		ret = mapping_join(c, d);
-		if (ret)
-			return ret;
-	}
-
-	/* puts it in the list */
-	ret = mirror_join(c, d);
-	if (ret)
-		return ret;
-
-	if (list_is_singular(&c->domains)) {
-		ret = mapping_populate_all(c);
-		if (ret) {
-			unlist(c, d);
-			return ret;
-		}
-	}
-	update_pgsizes(c);
-	return 0;
-}
-
-static bool interrupts_isolated(struct iommu_group *group)
-{
-	if (READ_ONCE(allow_unsafe_interrupts) ||
-	    iommu_group_has_isolated_msi(group))
-		return true;
-
-	pr_warn_ratelimited("interrupts of IOMMU group %d are not isolated: refused; allow_unsafe_interrupts=1 would allow it\n",
-			    iommu_group_id(group));
-	return false;
-}
-
-/**
- * domain_attach_group() - Let a group's devices reach what the container maps
- * @c: the container, its lock held
- * @iommu: the group, not attached; the caller owns its DMA
- *
- * Return: 0, or a negative errno with the group attached to nothing: -EINVAL
- * if a mapping lies where its IOMMU cannot map or something is reserved;
- * -EPERM if its interrupts are not isolated.
- */
-int domain_attach_group(struct container *c, struct iommu_group *iommu)
-{
-	struct domain *own, *d;
-	LIST_HEAD(usable);
-	struct group *g;
-	int ret;
-
-	lockdep_assert_held(&c->lock);
-	g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
-	if (!g)
-		return -ENOMEM;
-	g->iommu = iommu;
-
-	own = domain_create(iommu);
-	if (IS_ERR(own)) {
-		ret = PTR_ERR(own);
-		goto err_group;
-	}
-
-	ret = iova_usable(c, own->iommu, iommu, &usable);
-	if (ret)
-		goto err_detach;
-
-	ret = -EINVAL;
-	if (!mapping_all_within(c, &usable))
-		goto err_detach;
-
-	ret = -EPERM;
-	if (!interrupts_isolated(iommu))
-		goto err_detach;
-
-	d = domain_share(c, own, iommu);
-	if (IS_ERR(d)) {
-		ret = PTR_ERR(d);
-		goto err_domain;
-	}
-	if (d != own) {
-		domain_destroy(own);
-	} else {
-		ret = domain_join(c, own, iommu);
-		if (ret)
-			goto err_detach;
-	}
-
-	list_add(&g->node, &d->groups);
-	spans_free(&c->usable);
-	list_splice(&usable, &c->usable);
-	return 0;
-
-err_detach:
-	iommu_detach_group(own->iommu, iommu);
-err_domain:
-	spans_free(&usable);
-	domain_destroy(own);
-err_group:
-	kfree(g);
-	return ret;
-}
-
-/*
- * The group's devices reach nothing from the first line on; only then may
- * the domain leave the list by which revocation finds it.
- */
-static void detach(struct container *c, struct domain *d, struct group *g)
-{
-	lockdep_assert_held(&c->lock);
-	leave_group(c, d, g->iommu);
-	list_del(&g->node);
-	kfree(g);
-	dirty_mark_all(c);
-	if (!list_empty(&d->groups))
-		return;
-
-	/* owning a group is what allows to map: the last one takes it all */
-	if (list_is_singular(&c->domains)) {
-		if (list_empty(&c->emulated))
-			mapping_unmap_all(c);
-		else
-			mapping_depopulate_all(c);
-	}
-
-	unlist(c, d);
-	domain_destroy(d);
-	update_pgsizes(c);
-}
-
-/**
- * domain_detach_group() - Undo domain_attach_group()
- * @c: the container, its lock held
- * @iommu: the group; nothing happens if it is not attached
- *
- * With the last group all mappings go. Otherwise what was reserved for this
- * one alone becomes usable, if there is memory to write that down.
- */
-void domain_detach_group(struct container *c, struct iommu_group *iommu)
-{
-	LIST_HEAD(usable);
-	struct domain *d;
-	struct group *g;
-
-	lockdep_assert_held(&c->lock);
-	g = group_find(c, iommu, &d);
-	if (!g)
-		return;
-
-	detach(c, d, g);
-	if (iova_usable(c, NULL, NULL, &usable))
-		return;
-	spans_free(&c->usable);
-	list_splice(&usable, &c->usable);
-}
-
-/**
- * domain_detach_all() - Detach every group
- * @c: the container, its lock held
- */
-void domain_detach_all(struct container *c)
-{
-	struct domain *d, *next_d;
-	struct group *g, *next_g;
-
-	lockdep_assert_held(&c->lock);
-	list_for_each_entry_safe(d, next_d, &c->domains, node)
-		list_for_each_entry_safe(g, next_g, &d->groups, node)
-			detach(c, d, g);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * IOMMU domains and the groups in them. One domain serves all groups whose
- * IOMMUs are alike; every domain of a container maps the same.
+ * IOMMU domains and the groups in them. One domain serves all groups whose IOMMUs are
+ * alike; every domain of a container maps the same. group.c makes them.
  */
 #ifndef TETHER_DOMAIN_H
 #define TETHER_DOMAIN_H
@@ -45,8 +45,8 @@ struct domain {
 };
 
 /**
- * struct group - A group attached to a domain
- * @node: in domain->groups
+ * struct group - An attached group
+ * @node: in domain->groups, or in container->emulated if its devices are emulated
  * @iommu: the kernel's group; the vfio core holds it while it is attached
  */
 struct group {
@@ -54,12 +54,6 @@ struct group {
 	struct iommu_group *iommu;
 };
 
-int domain_attach_group(struct container *c, struct iommu_group *iommu);
-void domain_detach_group(struct container *c, struct iommu_group *iommu);
-void domain_detach_all(struct container *c);
-struct iommu_domain *domain_of_group(struct container *c,
-				     struct iommu_group *iommu);
-bool domain_has_group(struct container *c, struct iommu_group *iommu);
 bool domains_coherent(const struct container *c);
 
 int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp);
@@ -69,6 +63,7 @@ bool domain_unmap(struct domain *d, const struct extent *v, unsigned int nr);
 bool domains_unmap(struct container *c, const struct extents *ex);
 bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
 			     enum segment_kind kind);
+void domain_flush(struct domain *d, enum segment_kind kind);
 void domains_flush(struct container *c, enum segment_kind kind);
 
 #endif

@@ -7,7 +7,7 @@
  * charged already, and pins are free. Else each pin is charged. So pages are
  * charged once, and emulated_charged() tells pinned.c which it need not.
  *
- * container->lock guards groups and pins, device_lock the list of devices, whose
+ * container->lock guards the pins, device_lock the list of devices, whose
  * drivers are told of an unmap under it. A driver may take locks of its own then
  * that it also holds over emulated_pin() or emulated_unpin(). So device_lock is
  * outside of container->lock, and nobody waits for it with that held.
@@ -27,9 +27,7 @@
 #include "compat/compat.h"
 #include "container.h"
 #include "dirty.h"
-#include "domain.h"
 #include "emulated.h"
-#include "mapping.h"
 #include "owner.h"
 #include "tree.h"
 
@@ -43,85 +41,7 @@ struct pin {
 	unsigned int count;
 };
 
-/* --- Groups and devices ------------------------------------------------- */
-
-static struct group *find_group(struct container *c, struct iommu_group *iommu)
-{
-	struct group *g;
-
-	lockdep_assert_held(&c->lock);
-	list_for_each_entry(g, &c->emulated, node)
-		if (g->iommu == iommu)
-			return g;
-	return NULL;
-}
-
-/**
- * emulated_has_group() - Is this an attached group of an emulated device?
- * @c: the container, its lock held
- * @iommu: the group
- */
-bool emulated_has_group(struct container *c, struct iommu_group *iommu)
-{
-	return find_group(c, iommu);
-}
-
-/**
- * emulated_attach_group() - Attach the group of an emulated device
- * @c: the container, its lock held
- * @iommu: the group the vfio core made up for it
- *
- * Return: 0, or -ENOMEM.
- */
-int emulated_attach_group(struct container *c, struct iommu_group *iommu)
-{
-	struct group *g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
-
-	lockdep_assert_held(&c->lock);
-	if (!g)
-		return -ENOMEM;
-	g->iommu = iommu;
-	list_add(&g->node, &c->emulated);
-	return 0;
-}
-
-static void drop_group(struct group *g)
-{
-	list_del(&g->node);
-	kfree(g);
-}
-
-/**
- * emulated_detach_group() - Undo emulated_attach_group()
- * @c: the container, its lock held
- * @iommu: a group
- *
- * Return: false if it is no emulated device's.
- */
-bool emulated_detach_group(struct container *c, struct iommu_group *iommu)
-{
-	struct group *g = find_group(c, iommu);
-
-	if (!g)
-		return false;
-	drop_group(g);
-	if (list_empty(&c->emulated) && list_empty(&c->domains))
-		mapping_unmap_all(c);
-	return true;
-}
-
-/**
- * emulated_detach_all() - At the end of a container
- * @c: the container, its lock held
- */
-void emulated_detach_all(struct container *c)
-{
-	struct group *g, *tmp;
-
-	lockdep_assert_held(&c->lock);
-	list_for_each_entry_safe(g, tmp, &c->emulated, node)
-		drop_group(g);
-}
+/* --- Devices ------------------------------------------------------------ */
 
 /** emulated_register() - A device whose driver wants to be told of unmaps */
 void emulated_register(struct container *c, struct vfio_device *vdev)

@@ -9,15 +9,9 @@
 #include <linux/types.h>
 
 struct container;
-struct iommu_group;
 struct mapping;
 struct page;
 struct vfio_device;
-
-int emulated_attach_group(struct container *c, struct iommu_group *iommu);
-bool emulated_detach_group(struct container *c, struct iommu_group *iommu);
-bool emulated_has_group(struct container *c, struct iommu_group *iommu);
-void emulated_detach_all(struct container *c);
 
 void emulated_register(struct container *c, struct vfio_device *vdev);
 void emulated_unregister(struct container *c, struct vfio_device *vdev);

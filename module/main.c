@@ -12,9 +12,9 @@
 #include "compat/compat.h"
 #include "container.h"
 #include "debugfs.h"
-#include "domain.h"
 #include "emulated.h"
 #include "faultin.h"
+#include "group.h"
 #include "ioctl.h"
 #include "mirror.h"
 #include "owner.h"
@@ -41,14 +41,7 @@ static int type1_attach_group(void *data, struct iommu_group *group,
 	int ret;
 
 	mutex_lock(&c->lock);
-	if (c->nr_stale) /* it might have to pin */
-		ret = -EBUSY;
-	else if (domain_has_group(c, group) || emulated_has_group(c, group))
-		ret = -EINVAL;
-	else if (type == VFIO_EMULATED_IOMMU)
-		ret = emulated_attach_group(c, group);
-	else
-		ret = domain_attach_group(c, group);
+	ret = group_attach(c, group, type == VFIO_EMULATED_IOMMU);
 	mutex_unlock(&c->lock);
 	return ret;
 }
@@ -58,8 +51,7 @@ static void type1_detach_group(void *data, struct iommu_group *group)
 	struct container *c = data;
 
 	mutex_lock(&c->lock);
-	if (!emulated_detach_group(c, group))
-		domain_detach_group(c, group);
+	group_detach(c, group);
 	mutex_unlock(&c->lock);
 }
 
@@ -98,7 +90,7 @@ static struct iommu_domain *type1_group_iommu_domain(void *data,
 	struct iommu_domain *domain;
 
 	mutex_lock(&c->lock);
-	domain = domain_of_group(c, group);
+	domain = group_domain(c, group);
 	mutex_unlock(&c->lock);
 	return domain;
 }

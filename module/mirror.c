@@ -413,7 +413,7 @@ static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
 }
 
 /*
- * mirror_lock, while no group joins or leaves a domain: domain.c says why, and
+ * mirror_lock, while no group joins or leaves a domain: group.c says why, and
  * why this cannot wait for ever.
  */
 static void lock_for_revocation(struct container *c)
