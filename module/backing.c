@@ -86,7 +86,8 @@ static struct vfio_pci_core_device *vma_vfio_pci(const struct vm_area_struct *vm
 	return container_of(vdev, struct vfio_pci_core_device, vdev);
 }
 
-static void set_name(struct backing *b, const struct vm_area_struct *vma)
+static void backing_set_name(struct backing *b,
+			     const struct vm_area_struct *vma)
 {
 	struct vfio_device *vdev = vma_vfio_device(vma);
 
@@ -99,7 +100,7 @@ static void set_name(struct backing *b, const struct vm_area_struct *vma)
 }
 
 /* RAM that is only mapped like a device's: its owner may free it any time. */
-static bool is_ram(unsigned long pfn)
+static bool pfn_is_ram(unsigned long pfn)
 {
 	return pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn));
 }
@@ -166,7 +167,7 @@ static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
  * of the command register and the power states say so, without a lock. An
  * answer that is out of date costs a try, no more.
  */
-static bool memory_is_on(struct vfio_pci_core_device *vdev)
+static bool vfio_pci_memory_on(struct vfio_pci_core_device *vdev)
 {
 	const __le16 *command = (__le16 *)(vdev->vconfig + PCI_COMMAND);
 	struct pci_dev *pdev = vdev->pdev;
@@ -186,14 +187,14 @@ static bool memory_is_on(struct vfio_pci_core_device *vdev)
 }
 
 /*
- * Would a fault get anywhere? If the memory is off, memory_is_on() says so without
- * the locks that a hot reset only tries to take. And memory_lock is held while a
- * device is reset, for up to seconds; a fault would wait for that, with mmap_lock
+ * Would a fault get anywhere? If the memory is off, vfio_pci_memory_on() says so
+ * without the locks that a hot reset only tries to take. And memory_lock is held while
+ * a device is reset, for up to seconds; a fault would wait for that, with mmap_lock
  * held.
  */
-static bool worth_a_fault(struct vfio_pci_core_device *vdev)
+static bool vfio_pci_worth_a_fault(struct vfio_pci_core_device *vdev)
 {
-	if (!memory_is_on(vdev))
+	if (!vfio_pci_memory_on(vdev))
 		return false;
 	if (!down_read_trylock(&vdev->memory_lock))
 		return false;
@@ -201,7 +202,7 @@ static bool worth_a_fault(struct vfio_pci_core_device *vdev)
 	return true;
 }
 
-static bool is_filled(struct vm_area_struct *vma, unsigned long addr)
+static bool vma_is_filled(struct vm_area_struct *vma, unsigned long addr)
 {
 	struct entry e;
 
@@ -220,14 +221,15 @@ static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
 
 	if (!vdev)
 		return 0;
-	if (b->no_wait && !worth_a_fault(vdev))
+	if (b->no_wait && !vfio_pci_worth_a_fault(vdev))
 		return -EBUSY;
-	compat_vfio_pci_zap_untracked(vdev, vma, addr, is_filled);
+	compat_vfio_pci_zap_untracked(vdev, vma, addr, vma_is_filled);
 	return 0;
 }
 
 /* The memory BAR that all of this is in, or -1. */
-static int find_bar(struct pci_dev *pdev, phys_addr_t first, phys_addr_t last)
+static int pci_dev_find_bar(struct pci_dev *pdev, phys_addr_t first,
+			    phys_addr_t last)
 {
 	int i;
 
@@ -260,8 +262,9 @@ static bool vfio_pci_says(const struct vm_area_struct *vma, unsigned long addr,
 }
 
 /* Does vfio-pci map this range of one VMA in one piece, starting at @phys? */
-static bool maps_one_bar(const struct vm_area_struct *vma, unsigned long addr,
-			 unsigned long last, phys_addr_t phys)
+static bool vma_maps_one_bar(const struct vm_area_struct *vma,
+			     unsigned long addr,
+			     unsigned long last, phys_addr_t phys)
 {
 	struct vfio_device *vdev = vma_vfio_device(vma);
 	struct pci_dev *pdev;
@@ -270,7 +273,7 @@ static bool maps_one_bar(const struct vm_area_struct *vma, unsigned long addr,
 		return false;
 	pdev = to_pci_dev(vdev->dev);
 	return vfio_pci_says(vma, addr, pdev, phys) &&
-	       find_bar(pdev, phys, phys + (last - addr)) >= 0;
+	       pci_dev_find_bar(pdev, phys, phys + (last - addr)) >= 0;
 }
 
 /*
@@ -305,26 +308,26 @@ static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
 			unsigned long last, bool write, bool keep_lock,
 			struct extent *e, struct extents *ex)
 {
-	struct entry first;
+	struct entry entry;
 	int ret;
 
-	ret = fault_entry(vma, *addr, write, keep_lock, &first);
+	ret = fault_entry(vma, *addr, write, keep_lock, &entry);
 	if (ret)
 		return ret;
 
-	e->phys = PFN_PHYS(first.pfn);
-	if (maps_one_bar(vma, *addr, last, e->phys)) {
+	e->phys = PFN_PHYS(entry.pfn);
+	if (vma_maps_one_bar(vma, *addr, last, e->phys)) {
 		ret = resolve_linear(vma, *addr, last, write, keep_lock,
-				     first.pfn);
+				     entry.pfn);
 		if (!ret)
-			first.last = last;
+			entry.last = last;
 		else if (ret != -EXDEV)
 			return ret;
-	} else if (is_ram(first.pfn)) {
+	} else if (pfn_is_ram(entry.pfn)) {
 		return -EFAULT;
 	}
 
-	e->len = min(first.last, last) - *addr + 1;
+	e->len = min(entry.last, last) - *addr + 1;
 	ret = extents_add(ex, e);
 	if (ret)
 		return ret;
@@ -334,8 +337,9 @@ static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
 }
 
 /* Said once, of the first address: restore may begin behind it. */
-static void set_region(struct backing *b, const struct vm_area_struct *vma,
-		       phys_addr_t phys)
+static void backing_set_region(struct backing *b,
+			       const struct vm_area_struct *vma,
+			       phys_addr_t phys)
 {
 	struct vfio_device *vdev = vma_vfio_device(vma);
 	struct pci_dev *pdev;
@@ -344,15 +348,15 @@ static void set_region(struct backing *b, const struct vm_area_struct *vma,
 	if (b->region >= 0 || !vdev || !dev_is_pci(vdev->dev))
 		return;
 	pdev = to_pci_dev(vdev->dev);
-	bar = find_bar(pdev, phys, phys);
+	bar = pci_dev_find_bar(pdev, phys, phys);
 	if (bar < 0)
 		return;
 	b->offset = phys - pci_resource_start(pdev, bar);
 	WRITE_ONCE(b->region, bar);
 }
 
-static bool still_is(const struct vm_area_struct *vma, int prot,
-		     const struct backing *b)
+static bool vma_still_matches(const struct vm_area_struct *vma, int prot,
+			      const struct backing *b)
 {
 	return vma && vma->vm_flags & VM_PFNMAP && vma->vm_file == b->file &&
 	       vma_permits(vma, prot) && !vma_vfio_device(vma) == !b->vfio;
@@ -381,10 +385,10 @@ int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 	if (!owner_look_begin(mm))
 		return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
 	vma = vma_lookup(mm, addr);
-	if (still_is(vma, prot, b)) {
+	if (vma_still_matches(vma, prot, b)) {
 		vdev = vma_vfio_pci(vma);
 		if (vdev)
-			ret = worth_a_fault(vdev);
+			ret = vfio_pci_worth_a_fault(vdev);
 	}
 	owner_look_end(mm);
 	return ret;
@@ -401,9 +405,9 @@ static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 }
 
 /* What backing_resolve() does, whatever strict_mmio_maps says. */
-static int resolve(struct mm_struct *mm, unsigned long first,
-		   unsigned long last, int prot, struct backing *b,
-		   dma_addr_t iova, struct extents *ex)
+static int backing_resolve_any(struct mm_struct *mm, unsigned long first,
+			       unsigned long last, int prot, struct backing *b,
+			       dma_addr_t iova, struct extents *ex)
 {
 	struct extent e = { .iova = iova };
 	bool write = prot & IOMMU_WRITE;
@@ -418,7 +422,7 @@ static int resolve(struct mm_struct *mm, unsigned long first,
 	/* addr wraps to below first if last is the last address there is */
 	while (addr <= last && addr >= first) {
 		vma = vma_lookup(mm, addr);
-		if (!still_is(vma, prot, b)) {
+		if (!vma_still_matches(vma, prot, b)) {
 			ret = -EFAULT;
 			break;
 		}
@@ -433,7 +437,7 @@ static int resolve(struct mm_struct *mm, unsigned long first,
 					   min(last, vma->vm_end - 1),
 					   write, b->no_wait, &e, ex);
 		if (!ret && ex->nr == 1)
-			set_region(b, vma, ex->v[0].phys);
+			backing_set_region(b, vma, ex->v[0].phys);
 		if (ret == -ENXIO)
 			off = true;
 		if (ret == -EAGAIN || ret == -ENXIO)
@@ -448,7 +452,7 @@ static int resolve(struct mm_struct *mm, unsigned long first,
 	return !ret && off ? -ENXIO : ret;
 }
 
-static bool is_forbidden(const struct backing *b)
+static bool backing_is_forbidden(const struct backing *b)
 {
 	return !b->vfio && READ_ONCE(strict_mmio_maps);
 }
@@ -457,11 +461,11 @@ static bool is_forbidden(const struct backing *b)
  * The advice is for memory that strict_mmio_maps alone keeps out. RAM that a driver
  * maps like a device's, for one, is -EFAULT without it, too: so it is tried.
  */
-static int refuse(struct mm_struct *mm, unsigned long first, int prot,
-		  struct backing *b)
+static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
+			  struct backing *b)
 {
 	struct extents ex = {};
-	int ret = resolve(mm, first, b->last, prot, b, 0, &ex);
+	int ret = backing_resolve_any(mm, first, b->last, prot, b, 0, &ex);
 
 	extents_free(&ex);
 	if (ret)
@@ -504,7 +508,7 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 	b->no_wait = false;
 	b->file = vma->vm_file;
 	b->vfio = vma_vfio_device(vma);
-	set_name(b, vma);
+	backing_set_name(b, vma);
 	while (vma->vm_end - 1 < last) {
 		struct vm_area_struct *next = vma_lookup(mm, vma->vm_end);
 
@@ -516,8 +520,8 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 	b->last = min(last, vma->vm_end - 1);
 out:
 	mmap_read_unlock(mm);
-	if (!ret && is_forbidden(b))
-		ret = refuse(mm, first, prot, b);
+	if (!ret && backing_is_forbidden(b))
+		ret = backing_refuse(mm, first, prot, b);
 	return ret;
 }
 
@@ -544,9 +548,9 @@ int backing_resolve(struct mm_struct *mm, unsigned long first,
 		    unsigned long last, int prot, struct backing *b,
 		    dma_addr_t iova, struct extents *ex)
 {
-	if (is_forbidden(b))
+	if (backing_is_forbidden(b))
 		return -EFAULT;
-	return resolve(mm, first, last, prot, b, iova, ex);
+	return backing_resolve_any(mm, first, last, prot, b, iova, ex);
 }
 
 /** backing_init() - On module load. Return: 0, or a negative errno */

@@ -30,7 +30,8 @@
  * call of the driver: if several were made and the last fails, the core unmaps the
  * others, in one gather (compat/unmap.h says why that must not be).
  */
-static size_t map_step(struct domain *d, const struct extent *e, size_t done)
+static size_t domain_map_step(struct domain *d, const struct extent *e,
+			      size_t done)
 {
 	dma_addr_t iova = e->iova + done;
 	size_t step;
@@ -47,7 +48,7 @@ static size_t map_step(struct domain *d, const struct extent *e, size_t done)
  * entered and does not tell the core, which then undoes none of it. Only what
  * is there may be unmapped: of a hole that driver takes more than it is told.
  */
-static size_t left_behind(struct domain *d, dma_addr_t iova, size_t step)
+static size_t domain_left_behind(struct domain *d, dma_addr_t iova, size_t step)
 {
 	size_t len;
 
@@ -75,11 +76,12 @@ int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp)
 	int ret;
 
 	while (mapped.len < e->len) {
-		step = map_step(d, e, mapped.len);
+		step = domain_map_step(d, e, mapped.len);
 		ret = iommu_map(d->iommu, e->iova + mapped.len,
 				e->phys + mapped.len, step, prot, gfp);
 		if (ret) {
-			mapped.len += left_behind(d, e->iova + mapped.len, step);
+			mapped.len += domain_left_behind(d, e->iova + mapped.len,
+							 step);
 			domain_unmap(d, &mapped, 1);
 			return ret;
 		}
@@ -90,7 +92,8 @@ int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp)
 }
 
 /* What was unmapped and not flushed is under the lock of those segments. */
-static void assert_unflushed(const struct container *c, enum segment_kind kind)
+static void domains_assert_unflushed(const struct container *c,
+				     enum segment_kind kind)
 {
 	lockdep_assert_held(kind == SEGMENT_MIRROR ? &c->mirror_lock : &c->lock);
 }
@@ -125,12 +128,12 @@ unwind:
 }
 
 /*
- * Adjacent extents. The steps end where map_step() may have ended one, never
- * in a large page. A driver that leaves an entry behind is beyond our help,
+ * Adjacent extents. The steps end where domain_map_step() may have ended one,
+ * never in a large page. A driver that leaves an entry behind is beyond our help,
  * but not unnoticed; the rest still goes.
  */
-static bool unmap_range(struct domain *d, dma_addr_t iova, size_t len,
-			struct iommu_iotlb_gather *gather)
+static bool domain_unmap_range(struct domain *d, dma_addr_t iova, size_t len,
+			       struct iommu_iotlb_gather *gather)
 {
 	size_t step, gone;
 	bool all = true;
@@ -155,8 +158,9 @@ static bool unmap_range(struct domain *d, dma_addr_t iova, size_t len,
  * it. Where a driver frees tables too early iommu_unmap_fast() flushes more
  * (compat/unmap.h).
  */
-static bool unmap_gathering(struct domain *d, const struct extent *v,
-			    unsigned int nr, struct iommu_iotlb_gather *gather)
+static bool domain_unmap_gathering(struct domain *d, const struct extent *v,
+				   unsigned int nr,
+				   struct iommu_iotlb_gather *gather)
 {
 	bool all = true;
 	unsigned int i = 0;
@@ -171,7 +175,7 @@ static bool unmap_gathering(struct domain *d, const struct extent *v,
 			iommu_iotlb_sync(d->iommu, gather);
 			iommu_iotlb_gather_init(gather);
 		}
-		all &= unmap_range(d, iova, len, gather);
+		all &= domain_unmap_range(d, iova, len, gather);
 	}
 	return all;
 }
@@ -193,7 +197,7 @@ bool domain_unmap(struct domain *d, const struct extent *v, unsigned int nr)
 	bool all;
 
 	iommu_iotlb_gather_init(&gather);
-	all = unmap_gathering(d, v, nr, &gather);
+	all = domain_unmap_gathering(d, v, nr, &gather);
 	iommu_iotlb_sync(d->iommu, &gather);
 	return all;
 }
@@ -232,10 +236,10 @@ bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
 	struct domain *d;
 	bool all = true;
 
-	assert_unflushed(c, kind);
+	domains_assert_unflushed(c, kind);
 	list_for_each_entry(d, &c->domains, node) {
-		all &= unmap_gathering(d, ex->v, ex->nr,
-				       &d->unflushed[kind].gather);
+		all &= domain_unmap_gathering(d, ex->v, ex->nr,
+					      &d->unflushed[kind].gather);
 		d->unflushed[kind].any = true;
 	}
 	return all;
@@ -266,7 +270,7 @@ void domains_flush(struct container *c, enum segment_kind kind)
 {
 	struct domain *d;
 
-	assert_unflushed(c, kind);
+	domains_assert_unflushed(c, kind);
 	list_for_each_entry(d, &c->domains, node)
 		domain_flush(d, kind);
 }

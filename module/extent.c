@@ -9,7 +9,7 @@
 #include "extent.h"
 
 /* The array is allocated, and not extents_lend()'s. */
-static bool owned(const struct extents *ex)
+static bool extents_owned(const struct extents *ex)
 {
 	return ex->cap > 1;
 }
@@ -24,7 +24,7 @@ static int extents_grow(struct extents *ex)
 		return -ENOMEM;
 	if (ex->nr)
 		memcpy(v, ex->v, ex->nr * sizeof(*v));
-	if (owned(ex))
+	if (extents_owned(ex))
 		kvfree(ex->v);
 	ex->v = v;
 	ex->cap = cap;
@@ -77,7 +77,7 @@ int extents_add(struct extents *ex, const struct extent *e)
 /** extents_free() - Free the array and leave it empty, ready for use */
 void extents_free(struct extents *ex)
 {
-	if (owned(ex))
+	if (extents_owned(ex))
 		kvfree(ex->v);
 	*ex = (struct extents){};
 }

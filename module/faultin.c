@@ -93,8 +93,8 @@ static bool is_for_helpers(struct vm_area_struct *vma)
 }
 
 /* As pinning for DMA would, from memory that may be held for long. */
-static void fault_in(const struct window *w, unsigned long first,
-		     unsigned long last)
+static void window_fault_in(const struct window *w, unsigned long first,
+			    unsigned long last)
 {
 	struct mm_struct *mm = w->caller->mm;
 	unsigned int flags = memalloc_pin_save();
@@ -110,7 +110,7 @@ static void fault_in(const struct window *w, unsigned long first,
 	memalloc_pin_restore(flags);
 }
 
-static void take_steps(struct window *w)
+static void window_take_steps(struct window *w)
 {
 	unsigned long first, start = round_down(w->first, w->step);
 
@@ -118,8 +118,8 @@ static void take_steps(struct window *w)
 		first = start + (atomic_inc_return(&w->taken) - 1) * w->step;
 		if (first > w->last)
 			break;
-		fault_in(w, max(first, w->first),
-			 min(first + w->step - 1, w->last));
+		window_fault_in(w, max(first, w->first),
+				min(first + w->step - 1, w->last));
 		cond_resched();
 	}
 }
@@ -130,13 +130,13 @@ static void helper_work(struct work_struct *work)
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(w->caller->mm);
 	struct mem_cgroup *old = set_active_memcg(memcg);
 
-	take_steps(w);
+	window_take_steps(w);
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);
 }
 
 /* The caller is a helper, too; those that come too late are not waited for. */
-static void share(struct window *w)
+static void window_share_out(struct window *w)
 {
 	unsigned long others = (w->last - round_down(w->first, w->step)) / w->step;
 	const struct cpumask *near = cpumask_of_node(numa_node_id());
@@ -158,7 +158,7 @@ static void share(struct window *w)
 		nr++;
 	}
 	if (nr)
-		take_steps(w);
+		window_take_steps(w);
 	for (i = 0; i < nr; i++)
 		cancel_work_sync(&helpers[i].work);
 	kfree(helpers);
@@ -214,14 +214,14 @@ static bool is_untouched(unsigned long vaddr)
 }
 
 /* The first page may be there with the huge page that memory before it is in. */
-static bool begins_untouched(const struct window *w)
+static bool window_begins_untouched(const struct window *w)
 {
 	return is_untouched(w->first) ||
 	       is_untouched(round_up(w->first + 1, w->step));
 }
 
 /* It ends with a step, so that no huge page of it reaches into the next. */
-static void set_last(struct window *w, unsigned long size)
+static void window_set_last(struct window *w, unsigned long size)
 {
 	unsigned long most = WINDOW_STEPS * w->step - (w->first & (w->step - 1));
 
@@ -243,7 +243,7 @@ static bool hugetlb_is_charged(void)
 }
 
 /* Only the part of it that is in one VMA, if that is one for helpers. */
-static bool look(struct window *w, unsigned long size)
+static bool window_probe(struct window *w, unsigned long size)
 {
 	struct mm_struct *mm = w->caller->mm;
 	struct vm_area_struct *vma;
@@ -257,7 +257,7 @@ static bool look(struct window *w, unsigned long size)
 	if (found) {
 		if (w->hugetlb)
 			w->step = max(STEP, huge_page_size(hstate_vma(vma)));
-		set_last(w, size);
+		window_set_last(w, size);
 		w->last = min(w->last, vma->vm_end - 1);
 	}
 	mmap_read_unlock(mm);
@@ -284,10 +284,10 @@ unsigned long faultin_ahead(unsigned long vaddr, unsigned long size)
 
 	if (size <= STEP || !may_be_helped())
 		return size;
-	set_last(&w, size);
-	if (begins_untouched(&w) && look(&w, size) &&
+	window_set_last(&w, size);
+	if (window_begins_untouched(&w) && window_probe(&w, size) &&
 	    w.last - w.first >= w.step)
-		share(&w);
+		window_share_out(&w);
 	return w.last - w.first + 1;
 }
 

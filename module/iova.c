@@ -42,7 +42,8 @@ static int exclude_reserved(struct list_head *usable, struct iommu_group *group)
 	return ret;
 }
 
-static void narrow(u64 *first, u64 *last, const struct iommu_domain *domain)
+static void aperture_intersect(u64 *first, u64 *last,
+			       const struct iommu_domain *domain)
 {
 	*first = max_t(u64, *first, domain->geometry.aperture_start);
 	*last = min_t(u64, *last, domain->geometry.aperture_end);
@@ -83,9 +84,9 @@ int iova_usable(struct container *c, struct iommu_domain *extra,
 
 	lockdep_assert_held(&c->lock);
 	list_for_each_entry(d, &c->domains, node)
-		narrow(&first, &last, d->iommu);
+		aperture_intersect(&first, &last, d->iommu);
 	if (extra)
-		narrow(&first, &last, extra);
+		aperture_intersect(&first, &last, extra);
 	if (first > last)
 		return -EINVAL;
 
