@@ -70,7 +70,7 @@ static struct pinned *to_pinned(struct segment *s)
 /* The room in the mapping is free while it belongs to none. */
 static struct pinned *pinned_alloc(struct mapping *m, size_t offset)
 {
-	struct pinned *p = &m->first;
+	struct pinned *p = &m->room;
 
 	if (p->seg.mapping)
 		p = kmalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
@@ -87,7 +87,7 @@ static struct pinned *pinned_alloc(struct mapping *m, size_t offset)
 
 static void pinned_free(struct pinned *p)
 {
-	if (p == &p->seg.mapping->first)
+	if (p == &p->seg.mapping->room)
 		p->seg.mapping = NULL;
 	else
 		kfree(p);
@@ -214,8 +214,8 @@ static long batch_pin(struct batch *b, struct pinned *p, unsigned long npages)
 	return n ?: -EFAULT;
 }
 
-static bool follows(const struct page *page, const struct page *nth,
-		    unsigned long n)
+static bool page_is_nth(const struct page *page, const struct page *nth,
+			unsigned long n)
 {
 	/* of a GiB of pages even the division by a page's size shows */
 	if (IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP))
@@ -237,7 +237,7 @@ static unsigned long run_in_folio(struct page **pages, unsigned long npages)
 	if (!folio_test_large(folio) || !READ_ONCE(folio->mapping))
 		return 1;
 	npages = rest_of_folio(pages[0], npages);
-	while (n < npages && follows(pages[0], pages[n], n))
+	while (n < npages && page_is_nth(pages[0], pages[n], n))
 		n++;
 	return n;
 }
@@ -258,13 +258,13 @@ static unsigned long run_length(struct page **pages, unsigned long npages)
 	n = run_in_folio(pages, npages);
 	if (n > 1)
 		return n;
-	while (n < npages && follows(pages[0], pages[n], n) &&
+	while (n < npages && page_is_nth(pages[0], pages[n], n) &&
 	       !is_zero_pfn(pfn + n) && PageReserved(pages[n]) == reserved)
 		n++;
 	return n;
 }
 
-static void unpin(const struct pinned *p, const struct extent *e)
+static void extent_unpin(const struct pinned *p, const struct extent *e)
 {
 	bool dirty = p->seg.mapping->prot & IOMMU_WRITE;
 	unsigned long pfn = PHYS_PFN(e->phys);
@@ -286,15 +286,15 @@ static void unpin(const struct pinned *p, const struct extent *e)
 	}
 }
 
-static void unpin_all(struct pinned *p)
+static void pinned_unpin_all(struct pinned *p)
 {
 	unsigned int i;
 
 	for (i = 0; i < p->extents.nr; i++)
-		unpin(p, &p->extents.v[i]);
+		extent_unpin(p, &p->extents.v[i]);
 }
 
-static bool prolongs(struct extents *ex, const struct extent *run)
+static bool extent_extends_last(struct extents *ex, const struct extent *run)
 {
 	const struct extent *last = extents_last(ex);
 
@@ -303,9 +303,9 @@ static bool prolongs(struct extents *ex, const struct extent *run)
 	       !is_zero_pfn(PHYS_PFN(run->phys));
 }
 
-static int add_run(struct extents *ex, const struct extent *run)
+static int extents_add_run(struct extents *ex, const struct extent *run)
 {
-	if (!prolongs(ex, run))
+	if (!extent_extends_last(ex, run))
 		return extents_push(ex, run);
 	extents_last(ex)->len += run->len;
 	return 0;
@@ -340,9 +340,9 @@ static int add_batch(struct container *c, struct pinned *p,
 		if (n == 1)
 			compat_drop_zero_page_pin(pages[i]);
 		if (!ret)
-			ret = add_run(&p->extents, &run);
+			ret = extents_add_run(&p->extents, &run);
 		if (ret) {
-			unpin(p, &run);
+			extent_unpin(p, &run);
 			continue;
 		}
 		p->seg.size += run.len;
@@ -362,11 +362,11 @@ static int add_hugetlb(struct container *c, struct pinned *p,
 		.len = npages << PAGE_SHIFT,
 	};
 	bool begins = page_to_pfn(page) == folio_pfn(page_folio(page));
-	bool held = !begins && prolongs(&p->extents, &run);
-	int ret = add_run(&p->extents, &run);
+	bool held = !begins && extent_extends_last(&p->extents, &run);
+	int ret = extents_add_run(&p->extents, &run);
 
 	if (ret) {
-		unpin(p, &run);
+		extent_unpin(p, &run);
 		return ret;
 	}
 	if (held)
@@ -379,7 +379,7 @@ static int add_hugetlb(struct container *c, struct pinned *p,
  * Bring the IOMMU up to date, but for the last extent unless this is the end:
  * it may grow.
  */
-static int map_extents(struct container *c, struct pinned *p, bool end)
+static int pinned_map_extents(struct container *c, struct pinned *p, bool end)
 {
 	dma_addr_t next = segment_iova(&p->seg) + p->mapped;
 	unsigned int i, nr = p->extents.nr;
@@ -415,8 +415,9 @@ static void forget_mapped(struct pinned *p)
 	p->scattered = true;
 }
 
-static int map_batches(struct container *c, struct pinned *p, size_t size,
-		       struct batch *b)
+static int pinned_map_batches(struct container *c, struct pinned *p,
+			      size_t size,
+			      struct batch *b)
 {
 	const struct mapping *m = p->seg.mapping;
 	bool ahead = m->mm == current->mm && m->prot & IOMMU_WRITE;
@@ -440,7 +441,7 @@ static int map_batches(struct container *c, struct pinned *p, size_t size,
 		else
 			ret = add_batch(c, p, b->pages, n);
 		if (!ret)
-			ret = map_extents(c, p, false);
+			ret = pinned_map_extents(c, p, false);
 		if (ret)
 			return ret;
 
@@ -451,7 +452,7 @@ static int map_batches(struct container *c, struct pinned *p, size_t size,
 		cond_resched();
 	}
 
-	ret = map_extents(c, p, true);
+	ret = pinned_map_extents(c, p, true);
 	if (!ret && p->scattered)
 		extents_free(&p->extents);
 	return ret;
@@ -530,9 +531,9 @@ static size_t read_back(struct container *c, dma_addr_t iova, size_t len,
 			cond_resched();
 		if (WARN_ON_ONCE(!e.phys))
 			continue;
-		if (ex->nr == ex->cap && !prolongs(ex, &e))
+		if (ex->nr == ex->cap && !extent_extends_last(ex, &e))
 			break;
-		add_run(ex, &e);
+		extents_add_run(ex, &e);
 	}
 	return done;
 }
@@ -553,7 +554,7 @@ static void unmap_scattered(struct container *c, struct pinned *p)
 			n = end_with_table(p, iova, n, &rb.ex);
 		unmapped = domains_unmap(c, &rb.ex);
 		for (i = 0; unmapped && i < rb.ex.nr; i++)
-			unpin(p, &rb.ex.v[i]);
+			extent_unpin(p, &rb.ex.v[i]);
 		iova += n;
 		p->mapped -= n;
 	}
@@ -583,7 +584,7 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 	}
 	/* memory that a device may still reach is lost, but nobody else's */
 	if (unmapped)
-		unpin_all(p);
+		pinned_unpin_all(p);
 	extents_free(&p->extents);
 	pinned_free(p);
 }
@@ -616,7 +617,7 @@ struct segment *pinned_map(struct container *c, struct mapping *m,
 	extents_lend(&p->extents, &p->only);
 
 	batch_init(&batch);
-	ret = map_batches(c, p, size, &batch);
+	ret = pinned_map_batches(c, p, size, &batch);
 	batch_free(&batch);
 	if (ret) {
 		pinned_destroy(c, p);

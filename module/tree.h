@@ -37,8 +37,8 @@ struct task_struct;
  * @pins: struct pin, of emulated devices, by page of the mapping
  * @dirty: bitmap of dirty pages while the container's log is on: one bit for each
  *	   PAGE_SIZE
- * @first: room for its first segment of RAM, and nearly always its only one:
- *	   pinned.c's
+ * @room: for its first segment of RAM, which is nearly always its only one; pinned.c
+ *	  uses it
  *
  * container->lock guards all of it.
  */
@@ -55,7 +55,7 @@ struct mapping {
 	struct list_head segments;
 	struct xarray pins;
 	unsigned long *dirty;
-	struct pinned first;
+	struct pinned room;
 };
 
 static inline size_t mapping_size(const struct mapping *m)
