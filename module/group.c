@@ -117,7 +117,7 @@ static void set_regrouping(struct container *c, bool regrouping)
 		wake_up_all(&c->regrouped);
 }
 
-static int join_group(struct container *c, struct domain *d,
+static int group_join(struct container *c, struct domain *d,
 		      struct iommu_group *group)
 {
 	int ret;
@@ -128,7 +128,7 @@ static int join_group(struct container *c, struct domain *d,
 	return ret;
 }
 
-static void leave_group(struct container *c, struct domain *d,
+static void group_leave(struct container *c, struct domain *d,
 			struct iommu_group *group)
 {
 	set_regrouping(c, true);
@@ -136,7 +136,7 @@ static void leave_group(struct container *c, struct domain *d,
 	set_regrouping(c, false);
 }
 
-static int alloc_for_device(struct device *dev, void *data)
+static int domain_alloc_for_device(struct device *dev, void *data)
 {
 	struct iommu_domain **iommu = data;
 
@@ -158,7 +158,7 @@ static struct domain *domain_create(struct iommu_group *group)
 	iommu_iotlb_gather_init(&d->unflushed[SEGMENT_PINNED].gather);
 	iommu_iotlb_gather_init(&d->unflushed[SEGMENT_MIRROR].gather);
 	d->iommu = ERR_PTR(-ENODEV);
-	iommu_group_for_each_dev(group, &d->iommu, alloc_for_device);
+	iommu_group_for_each_dev(group, &d->iommu, domain_alloc_for_device);
 	if (IS_ERR(d->iommu)) {
 		ret = PTR_ERR(d->iommu);
 		goto err_free;
@@ -205,7 +205,7 @@ static struct domain *domain_share(struct container *c, struct domain *own,
 			continue;
 
 		iommu_detach_group(own->iommu, group);
-		if (!join_group(c, d, group))
+		if (!group_join(c, d, group))
 			return d;
 		ret = iommu_attach_group(own->iommu, group);
 		if (ret)
@@ -223,7 +223,7 @@ static unsigned long domain_pgsizes(const struct domain *d)
 	return sizes;
 }
 
-static void update_pgsizes(struct container *c)
+static void container_update_pgsizes(struct container *c)
 {
 	const struct domain *d;
 
@@ -237,7 +237,7 @@ static void update_pgsizes(struct container *c)
 		c->pgsizes = (c->pgsizes & PAGE_MASK) | PAGE_SIZE;
 }
 
-static void unlist(struct container *c, struct domain *d)
+static void domain_unlist(struct container *c, struct domain *d)
 {
 	lockdep_assert_held(&c->lock);
 	mutex_lock(&c->mirror_lock);
@@ -271,15 +271,15 @@ static int domain_join(struct container *c, struct domain *d,
 	if (list_is_singular(&c->domains)) {
 		ret = mapping_populate_all(c);
 		if (ret) {
-			unlist(c, d);
+			domain_unlist(c, d);
 			return ret;
 		}
 	}
-	update_pgsizes(c);
+	container_update_pgsizes(c);
 	return 0;
 }
 
-static bool interrupts_isolated(struct iommu_group *group)
+static bool group_interrupts_isolated(struct iommu_group *group)
 {
 	if (READ_ONCE(allow_unsafe_interrupts) ||
 	    iommu_group_has_isolated_msi(group))
@@ -291,7 +291,7 @@ static bool interrupts_isolated(struct iommu_group *group)
 }
 
 /* Let a group's devices reach what the container maps. */
-static int attach_real(struct container *c, struct iommu_group *iommu)
+static int group_attach_real(struct container *c, struct iommu_group *iommu)
 {
 	struct domain *own, *d;
 	LIST_HEAD(usable);
@@ -318,7 +318,7 @@ static int attach_real(struct container *c, struct iommu_group *iommu)
 		goto err_detach;
 
 	ret = -EPERM;
-	if (!interrupts_isolated(iommu))
+	if (!group_interrupts_isolated(iommu))
 		goto err_detach;
 
 	d = domain_share(c, own, iommu);
@@ -354,7 +354,7 @@ err_group:
  * Mappings stay for emulated devices if only the last domain goes, but its memory need
  * not be in an IOMMU any more.
  */
-static void drop_mappings(struct container *c, bool domain_goes)
+static void group_drop_mappings(struct container *c, bool domain_goes)
 {
 	if (list_empty(&c->emulated))
 		mapping_unmap_all(c);
@@ -366,25 +366,26 @@ static void drop_mappings(struct container *c, bool domain_goes)
  * The group's devices reach nothing from the first line on; only then may
  * the domain leave the list by which revocation finds it.
  */
-static void detach_real(struct container *c, struct domain *d, struct group *g)
+static void group_detach_real(struct container *c, struct domain *d,
+			      struct group *g)
 {
 	lockdep_assert_held(&c->lock);
-	leave_group(c, d, g->iommu);
+	group_leave(c, d, g->iommu);
 	group_free(g);
 	dirty_mark_all(c);
 	if (!list_empty(&d->groups))
 		return;
 
 	if (list_is_singular(&c->domains))
-		drop_mappings(c, true);
+		group_drop_mappings(c, true);
 
-	unlist(c, d);
+	domain_unlist(c, d);
 	domain_destroy(d);
-	update_pgsizes(c);
+	container_update_pgsizes(c);
 }
 
 /* What was reserved for a group that has gone, if there is memory to write that down. */
-static void update_usable(struct container *c)
+static void container_update_usable(struct container *c)
 {
 	LIST_HEAD(usable);
 
@@ -394,7 +395,7 @@ static void update_usable(struct container *c)
 	list_splice(&usable, &c->usable);
 }
 
-static int attach_emulated(struct container *c, struct iommu_group *iommu)
+static int group_attach_emulated(struct container *c, struct iommu_group *iommu)
 {
 	struct group *g = group_alloc(iommu);
 
@@ -404,11 +405,11 @@ static int attach_emulated(struct container *c, struct iommu_group *iommu)
 	return 0;
 }
 
-static void detach_emulated(struct container *c, struct group *g)
+static void group_detach_emulated(struct container *c, struct group *g)
 {
 	group_free(g);
 	if (list_empty(&c->domains))
-		drop_mappings(c, false);
+		group_drop_mappings(c, false);
 }
 
 /**
@@ -430,7 +431,8 @@ int group_attach(struct container *c, struct iommu_group *iommu, bool emulated)
 		return -EBUSY;
 	if (group_is_attached(c, iommu))
 		return -EINVAL;
-	return emulated ? attach_emulated(c, iommu) : attach_real(c, iommu);
+	return emulated ? group_attach_emulated(c, iommu) :
+			  group_attach_real(c, iommu);
 }
 
 /**
@@ -449,13 +451,13 @@ void group_detach(struct container *c, struct iommu_group *iommu)
 	lockdep_assert_held(&c->lock);
 	g = group_find_emulated(c, iommu);
 	if (g) {
-		detach_emulated(c, g);
+		group_detach_emulated(c, g);
 		return;
 	}
 	g = group_find(c, iommu, &d);
 	if (g) {
-		detach_real(c, d, g);
-		update_usable(c);
+		group_detach_real(c, d, g);
+		container_update_usable(c);
 	}
 }
 
@@ -474,7 +476,7 @@ void group_detach_all(struct container *c)
 	mapping_unmap_all(c);
 	list_for_each_entry_safe(d, next_d, &c->domains, node)
 		list_for_each_entry_safe(g, next_g, &d->groups, node)
-			detach_real(c, d, g);
+			group_detach_real(c, d, g);
 }
 
 /**
