@@ -68,7 +68,7 @@ struct owner_put;
  *	     of their next try; under @mirror_lock
  * @nr_revoked: how many wait, in whatever way; under @mirror_lock
  * @restore_wq: its own: whatever restore waits for, no other container's waits
- * @restore: brings revoked mirrors back
+ * @restore_work: brings revoked mirrors back
  * @restore_rests_until: it does not run before; under @mirror_lock
  * @looking_at: the mm that restore looks at, or NULL; under @mirror_lock
  * @watch: looks for processes that are ending, on kernels where vfio-pci does not
@@ -104,7 +104,7 @@ struct container {
 	struct timerqueue_head revoked;
 	unsigned int nr_revoked;
 	struct workqueue_struct *restore_wq;
-	struct delayed_work restore;
+	struct delayed_work restore_work;
 	ktime_t restore_rests_until;
 	struct mm_struct *looking_at;
 	struct delayed_work watch;

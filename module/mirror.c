@@ -204,7 +204,7 @@ static struct mirror *to_mirror(struct segment *s)
 	return container_of(s, struct mirror, seg);
 }
 
-static bool is_gone(const struct mirror *m)
+static bool mirror_is_gone(const struct mirror *m)
 {
 	return list_empty(&m->pieces);
 }
@@ -220,7 +220,7 @@ static int mirror_prot(const struct mirror *m, const struct extent *e)
 /* --- Revoking: mirror_lock held --------------------------------------- */
 
 /* True if that leaves something to flush. */
-static bool revoke_unflushed(struct mirror *m)
+static bool mirror_revoke_unflushed(struct mirror *m)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
 	if (!m->extents.nr)
@@ -232,31 +232,31 @@ static bool revoke_unflushed(struct mirror *m)
 }
 
 /* Also what another thread has only begun to revoke. */
-static void revoke(struct mirror *m)
+static void mirror_revoke(struct mirror *m)
 {
-	revoke_unflushed(m);
+	mirror_revoke_unflushed(m);
 	domains_flush(m->container, SEGMENT_MIRROR);
 }
 
-static bool awaits_time(const struct mirror *m)
+static bool mirror_awaits_time(const struct mirror *m)
 {
 	return !RB_EMPTY_NODE(&m->retry.node);
 }
 
-static bool awaits_memory(const struct mirror *m)
+static bool mirror_awaits_memory(const struct mirror *m)
 {
 	return !m->extents.nr && !list_empty(&m->at);
 }
 
-static void await_no_more(struct mirror *m)
+static void mirror_unqueue(struct mirror *m)
 {
 	struct container *c = m->container;
 
 	lockdep_assert_held(&m->container->mirror_lock);
-	if (awaits_time(m)) {
+	if (mirror_awaits_time(m)) {
 		timerqueue_del(&c->revoked, &m->retry);
 		c->nr_revoked--;
-	} else if (awaits_memory(m)) {
+	} else if (mirror_awaits_memory(m)) {
 		list_del_init(&m->at);
 		if (list_empty(&m->source->waiting))
 			list_del_init(&m->source->state);
@@ -264,41 +264,42 @@ static void await_no_more(struct mirror *m)
 	}
 }
 
-static void set_gone(struct mirror *m)
+static void mirror_set_gone(struct mirror *m)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
 	spans_free(&m->pieces);
-	await_no_more(m);
+	mirror_unqueue(m);
 }
 
 /* These addresses will never again be the memory that was mapped. */
-static void give_up(struct mirror *m, unsigned long first, unsigned long last)
+static void mirror_drop_range(struct mirror *m, unsigned long first,
+			      unsigned long last)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
 	WRITE_ONCE(m->cuts, m->cuts + 1);
 	if (m->cuts > CUTS_MAX ||
 	    spans_exclude(&m->pieces, first, last, GFP_MIRROR))
 		spans_free(&m->pieces);
-	if (is_gone(m))
-		set_gone(m);
+	if (mirror_is_gone(m))
+		mirror_set_gone(m);
 }
 
-static void await_until(struct mirror *m, ktime_t when)
+static void mirror_queue_until(struct mirror *m, ktime_t when)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
-	await_no_more(m);
+	mirror_unqueue(m);
 	m->retry.expires = when;
 	timerqueue_add(&m->container->revoked, &m->retry);
 	m->container->nr_revoked++;
 }
 
 /* The memory has been seen to be off: one look will tell for all of its source. */
-static void await_memory(struct mirror *m)
+static void mirror_queue_for_memory(struct mirror *m)
 {
 	struct source *s = m->source;
 
 	lockdep_assert_held(&m->container->mirror_lock);
-	await_no_more(m);
+	mirror_unqueue(m);
 	if (list_empty(&s->state) || list_empty(&s->waiting))
 		s->next_look = ktime_add_ns(ktime_get(), LOOK_NS);
 	list_add_tail(&m->at, &s->waiting);
@@ -321,7 +322,7 @@ static ktime_t restore_due(struct container *c)
 }
 
 /* Run the work when that is, and it has rested. */
-static void schedule_restore(struct container *c)
+static void restore_schedule(struct container *c)
 {
 	ktime_t when = restore_due(c);
 	s64 ns;
@@ -331,21 +332,21 @@ static void schedule_restore(struct container *c)
 		return;
 	when = max(when, c->restore_rests_until);
 	ns = ktime_to_ns(ktime_sub(when, ktime_get()));
-	mod_delayed_work(c->restore_wq, &c->restore,
+	mod_delayed_work(c->restore_wq, &c->restore_work,
 			 ns > 0 ? nsecs_to_jiffies(ns) + 1 : 0);
 }
 
-static void await_restore(struct mirror *m, u64 delay_ns)
+static void mirror_queue(struct mirror *m, u64 delay_ns)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
 	m->revoked_at = ktime_get();
-	await_until(m, ktime_add_ns(m->revoked_at, delay_ns));
-	schedule_restore(m->container);
+	mirror_queue_until(m, ktime_add_ns(m->revoked_at, delay_ns));
+	restore_schedule(m->container);
 }
 
 /* What is not given up of a range of its user addresses. */
-static u64 bytes_left(const struct mirror *m, unsigned long first,
-		      unsigned long last)
+static u64 mirror_bytes_left(const struct mirror *m, unsigned long first,
+			     unsigned long last)
 {
 	const struct span *s;
 	u64 start, end, left = 0;
@@ -361,7 +362,7 @@ static u64 bytes_left(const struct mirror *m, unsigned long first,
 }
 
 /* Say so: it was LIVE, or some of it will never be again. */
-static void tell_revoked(struct mirror *m, bool was_live, int cause)
+static void mirror_tell_revoked(struct mirror *m, bool was_live, int cause)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
 	if (was_live) {
@@ -370,11 +371,11 @@ static void tell_revoked(struct mirror *m, bool was_live, int cause)
 	}
 	if (trace_revoke_enabled())
 		trace_revoke(m->container, &m->seg, &m->backing, cause,
-			     m->seg.size - bytes_left(m, 0, ULONG_MAX));
+			     m->seg.size - mirror_bytes_left(m, 0, ULONG_MAX));
 	events_signal(m->container);
 }
 
-static void tell_restored(struct mirror *m)
+static void mirror_tell_restored(struct mirror *m)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
 	if (!m->away_since)
@@ -385,8 +386,9 @@ static void tell_restored(struct mirror *m)
 	events_signal(m->container);
 }
 
-static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
-		       struct mmu_interval_notifier_finish **finish)
+static void mirror_invalidate(struct mirror *m,
+			      const struct mmu_notifier_range *range,
+			      struct mmu_interval_notifier_finish **finish)
 {
 	bool for_good = range->event == MMU_NOTIFY_UNMAP ||
 			range->event == MMU_NOTIFY_RELEASE;
@@ -398,17 +400,17 @@ static void invalidate(struct mirror *m, const struct mmu_notifier_range *range,
 	 * nobody would wait for a flush: it has to be over before.
 	 */
 	if (for_good) {
-		revoke(m);
-		give_up(m, range->start, range->end - 1);
-	} else if (revoke_unflushed(m)) {
+		mirror_revoke(m);
+		mirror_drop_range(m, range->start, range->end - 1);
+	} else if (mirror_revoke_unflushed(m)) {
 		*finish = &m->finish;
 	} else {
 		domains_flush(m->container, SEGMENT_MIRROR);
 	}
 	if (was_live || for_good)
-		tell_revoked(m, was_live, range->event);
-	if (!is_gone(m))
-		await_restore(m, range->event == MMU_NOTIFY_CLEAR ? QUIET_NS :
+		mirror_tell_revoked(m, was_live, range->event);
+	if (!mirror_is_gone(m))
+		mirror_queue(m, range->event == MMU_NOTIFY_CLEAR ? QUIET_NS :
 								    SOON_NS);
 }
 
@@ -427,17 +429,18 @@ static void lock_for_revocation(struct container *c)
 }
 
 /* Ignore addresses that the mirror has lost: another VMA may be there by now. */
-static bool concerns(struct mirror *m, const struct mmu_notifier_range *range)
+static bool mirror_is_concerned(struct mirror *m,
+				const struct mmu_notifier_range *range)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
 	return spans_overlap(&m->pieces, range->start, range->end - 1);
 }
 
 /* False if that would have to wait, and may not. */
-static bool invalidate_range(struct mirror *m,
-			     const struct mmu_notifier_range *range,
-			     unsigned long seq,
-			     struct mmu_interval_notifier_finish **finish)
+static bool mirror_invalidate_range(struct mirror *m,
+				    const struct mmu_notifier_range *range,
+				    unsigned long seq,
+				    struct mmu_interval_notifier_finish **finish)
 {
 	struct container *c = m->container;
 	bool blockable = mmu_notifier_range_blockable(range);
@@ -447,16 +450,16 @@ static bool invalidate_range(struct mirror *m,
 		mutex_lock(&c->mirror_lock);
 	else if (!mutex_trylock(&c->mirror_lock))
 		return false;
-	ours = concerns(m, range);
+	ours = mirror_is_concerned(m, range);
 	mutex_unlock(&c->mirror_lock);
 	if (!ours || !blockable)
 		return !ours;
 
 	/* only here, where reclaim never comes, there is something to wait for */
 	lock_for_revocation(c);
-	if (REVOKES && concerns(m, range)) {
+	if (REVOKES && mirror_is_concerned(m, range)) {
 		mmu_interval_set_seq(&m->notifier, seq);
-		invalidate(m, range, finish);
+		mirror_invalidate(m, range, finish);
 	}
 	mutex_unlock(&c->mirror_lock);
 	return true;
@@ -466,7 +469,7 @@ static bool invalidate_range(struct mirror *m,
  * The mm has no users any more, and its page tables are about to go: wait for a look
  * of restore that began before (owner.c). A later one finds that there are no users.
  */
-static void await_look(struct mirror *m)
+static void mirror_await_look(struct mirror *m)
 {
 	struct mm_struct *mm = m->notifier.mm;
 	bool looks;
@@ -489,9 +492,9 @@ static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
 	/* /proc/PID/clear_refs: the CPU can reach no less than before */
 	if (range->event == MMU_NOTIFY_SOFT_DIRTY)
 		return true;
-	done = invalidate_range(m, range, seq, finish);
+	done = mirror_invalidate_range(m, range, seq, finish);
 	if (range->event == MMU_NOTIFY_RELEASE)
-		await_look(m);
+		mirror_await_look(m);
 	return done;
 }
 
@@ -518,14 +521,14 @@ static void source_drop_live(struct container *c, struct source *s)
 
 	lockdep_assert_held(&c->mirror_lock);
 	list_for_each_entry_safe(m, tmp, &s->live, at) {
-		revoke_unflushed(m);
+		mirror_revoke_unflushed(m);
 		list_add_tail(&m->at, &dropped);
 	}
 	domains_flush(c, SEGMENT_MIRROR);
 	list_for_each_entry_safe(m, tmp, &dropped, at) {
 		list_del_init(&m->at);
-		set_gone(m);
-		tell_revoked(m, true, MMU_NOTIFY_RELEASE);
+		mirror_set_gone(m);
+		mirror_tell_revoked(m, true, MMU_NOTIFY_RELEASE);
 	}
 }
 
@@ -559,7 +562,8 @@ static void watch_work(struct work_struct *work)
 /* --- Establishing: container->lock held -------------------------------- */
 
 /* Enter all extents, in place of what another mirror had, or none. */
-static int enter(struct mirror *m, struct extents *ex, struct mirror *replaced)
+static int mirror_map_extents(struct mirror *m, struct extents *ex,
+			      struct mirror *replaced)
 {
 	struct container *c = m->container;
 	struct extents entered = { .v = ex->v };
@@ -567,7 +571,7 @@ static int enter(struct mirror *m, struct extents *ex, struct mirror *replaced)
 
 	lockdep_assert_held(&c->mirror_lock);
 	if (replaced)
-		revoke(replaced);
+		mirror_revoke(replaced);
 	while (entered.nr < ex->nr) {
 		const struct extent *e = &ex->v[entered.nr];
 
@@ -579,13 +583,13 @@ static int enter(struct mirror *m, struct extents *ex, struct mirror *replaced)
 		entered.nr++;
 	}
 
-	await_no_more(m);
+	mirror_unqueue(m);
 	m->extents = *ex;
 	*ex = (struct extents){};
 	list_add_tail(&m->at, &m->source->live);
 	if (COMPAT_ZAPS_SKIP_ENDING_MMS && REVOKES)
 		watch_start(c);
-	tell_restored(m);
+	mirror_tell_restored(m);
 	return 0;
 }
 
@@ -616,8 +620,9 @@ static bool make_room(unsigned int try)
  * -EAGAIN: an invalidation came in between. An mm without users is on its way
  * to RELEASE, or past it; one that loses them later has RELEASE before it.
  */
-static int commit(struct mirror *m, unsigned long seq, struct extents *ex,
-		  struct mirror *replaced)
+static int mirror_commit(struct mirror *m, unsigned long seq,
+			 struct extents *ex,
+			 struct mirror *replaced)
 {
 	struct container *c = m->container;
 	unsigned int try = 0;
@@ -630,7 +635,7 @@ static int commit(struct mirror *m, unsigned long seq, struct extents *ex,
 		else if (owner_is_ending(m->notifier.mm))
 			ret = -EFAULT;
 		else
-			ret = enter(m, ex, replaced);
+			ret = mirror_map_extents(m, ex, replaced);
 		mutex_unlock(&c->mirror_lock);
 	} while (ret == -ENOMEM && try < ROOM_TRIES && make_room(try++));
 
@@ -638,7 +643,8 @@ static int commit(struct mirror *m, unsigned long seq, struct extents *ex,
 }
 
 /* The piece at or next above a user address. */
-static bool find_piece(struct mirror *m, unsigned long addr, struct span *piece)
+static bool mirror_find_piece(struct mirror *m, unsigned long addr,
+			      struct span *piece)
 {
 	const struct span *s;
 	bool found = false;
@@ -655,14 +661,14 @@ static bool find_piece(struct mirror *m, unsigned long addr, struct span *piece)
 	return found;
 }
 
-static int resolve(struct mirror *m, struct extents *ex)
+static int mirror_resolve(struct mirror *m, struct extents *ex)
 {
 	int prot = m->seg.mapping->prot;
 	unsigned long addr = m->first;
 	struct span piece;
 	int ret;
 
-	while (find_piece(m, addr, &piece)) {
+	while (mirror_find_piece(m, addr, &piece)) {
 		ret = backing_resolve(m->notifier.mm, piece.first, piece.last,
 				      prot, &m->backing,
 				      segment_iova(&m->seg) + (piece.first - m->first),
@@ -679,7 +685,7 @@ static int resolve(struct mirror *m, struct extents *ex)
  * it, up to 6.9 with no lock held in between. A fault there would hold what a
  * hot reset tries to take, so restore looks again another time.
  */
-static int begin(struct mirror *m, unsigned long *seq)
+static int mirror_read_begin(struct mirror *m, unsigned long *seq)
 {
 	unsigned long waits = current->nvcsw;
 
@@ -687,8 +693,8 @@ static int begin(struct mirror *m, unsigned long *seq)
 	return m->backing.no_wait && current->nvcsw != waits ? -EINPROGRESS : 0;
 }
 
-static int establish(struct mirror *m, unsigned int tries,
-		     struct mirror *replaced)
+static int mirror_establish(struct mirror *m, unsigned int tries,
+			    struct mirror *replaced)
 {
 	struct extents ex = {};
 	unsigned long seq;
@@ -701,11 +707,11 @@ static int establish(struct mirror *m, unsigned int tries,
 			break;
 		}
 		ex.nr = 0;
-		ret = begin(m, &seq);
+		ret = mirror_read_begin(m, &seq);
 		if (!ret)
-			ret = resolve(m, &ex);
+			ret = mirror_resolve(m, &ex);
 		if (!ret)
-			ret = commit(m, seq, &ex, replaced);
+			ret = mirror_commit(m, seq, &ex, replaced);
 	} while (ret == -EAGAIN && --tries);
 
 	extents_free(&ex);
@@ -800,7 +806,7 @@ static void mirror_free(struct mirror *m)
 }
 
 /* The first of an mm takes all its locks, which a signal may interrupt. */
-static int subscribe(struct mirror *m, struct mm_struct *mm)
+static int mirror_subscribe(struct mirror *m, struct mm_struct *mm)
 {
 	int ret = mmu_interval_notifier_insert(&m->notifier, mm,
 					       m->first, m->seg.size,
@@ -813,26 +819,27 @@ static int subscribe(struct mirror *m, struct mm_struct *mm)
  * Its memory is where the user says, but off: it is REVOKED from the beginning, and
  * away since the mirror was that it replaces.
  */
-static void begin_revoked(struct mirror *m, const struct mirror *replaced)
+static void mirror_begin_revoked(struct mirror *m,
+				 const struct mirror *replaced)
 {
 	lockdep_assert_held(&m->container->lock);
 	mutex_lock(&m->container->mirror_lock);
 	m->away_since = replaced->away_since ?: ktime_get();
-	if (!is_gone(m))
-		await_restore(m, SOON_NS);
+	if (!mirror_is_gone(m))
+		mirror_queue(m, SOON_NS);
 	mutex_unlock(&m->container->mirror_lock);
 }
 
 /* The first time. What replaces a mirror need not be on, nor need that have been. */
-static int establish_first(struct mirror *m, struct segment *replaced)
+static int mirror_establish_first(struct mirror *m, struct segment *replaced)
 {
 	struct mirror *old = replaced ? to_mirror(replaced) : NULL;
-	int ret = establish(m, UINT_MAX, old);
+	int ret = mirror_establish(m, UINT_MAX, old);
 
 	if (ret == -ENXIO) {
 		if (!old)
 			return -EFAULT;
-		begin_revoked(m, old);
+		mirror_begin_revoked(m, old);
 		ret = 0;
 	}
 	/* part of it went meanwhile: a hole in a new mapping is an error */
@@ -881,14 +888,14 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 	m = mirror_create(c, mapping, mm, offset, first, &b);
 	if (!m)
 		return ERR_PTR(-ENOMEM);
-	ret = subscribe(m, mm);
+	ret = mirror_subscribe(m, mm);
 	if (ret) {
 		mirror_free(m);
 		return ERR_PTR(ret);
 	}
 	c->mirrors_avail--;
 
-	ret = establish_first(m, replaced);
+	ret = mirror_establish_first(m, replaced);
 	if (ret) {
 		mirror_unmap(c, &m->seg);
 		/* revoked, perhaps, for one that has not come to stay */
@@ -910,8 +917,8 @@ void mirror_unmap(struct container *c, struct segment *s)
 
 	lockdep_assert_held(&c->lock);
 	mutex_lock(&c->mirror_lock);
-	revoke(m);
-	set_gone(m);
+	mirror_revoke(m);
+	mirror_set_gone(m);
 	mutex_unlock(&c->mirror_lock);
 
 	mmu_interval_notifier_remove(&m->notifier);
@@ -935,7 +942,7 @@ void mirror_stat(const struct segment *s, u64 first, u64 last,
 	lockdep_assert_held(&m->container->lock);
 	*stat = (struct mirror_stat){};
 	mutex_lock(&m->container->mirror_lock);
-	left = bytes_left(m, first + to_user, last + to_user);
+	left = mirror_bytes_left(m, first + to_user, last + to_user);
 	stat->gone = last - first + 1 - left;
 	/* every piece is in the IOMMU, or none */
 	if (m->extents.nr)
@@ -966,14 +973,14 @@ void mirror_await(struct segment *s)
 
 	lockdep_assert_held(&m->container->lock);
 	mutex_lock(&m->container->mirror_lock);
-	if (!is_gone(m) && !m->extents.nr)
-		await_restore(m, SOON_NS);
+	if (!mirror_is_gone(m) && !m->extents.nr)
+		mirror_queue(m, SOON_NS);
 	mutex_unlock(&m->container->mirror_lock);
 }
 
 /* --- Domains that come late: both locks held ---------------------------- */
 
-static int join_one(struct mirror *m, struct domain *d)
+static int mirror_join_one(struct mirror *m, struct domain *d)
 {
 	unsigned int i;
 	int ret;
@@ -992,7 +999,7 @@ static int join_one(struct mirror *m, struct domain *d)
 }
 
 /* All mirrors into the domain; on failure, those before the failed one out. */
-static int join_all(struct container *c, struct domain *d)
+static int mirror_join_all(struct container *c, struct domain *d)
 {
 	struct segment *s, *failed = NULL;
 	struct mapping *mapping;
@@ -1004,7 +1011,7 @@ static int join_all(struct container *c, struct domain *d)
 		list_for_each_entry(s, &mapping->segments, node) {
 			if (s->kind != SEGMENT_MIRROR)
 				continue;
-			ret = join_one(to_mirror(s), d);
+			ret = mirror_join_one(to_mirror(s), d);
 			if (ret) {
 				failed = s;
 				goto undo;
@@ -1041,7 +1048,7 @@ int mirror_join(struct container *c, struct domain *d)
 	lockdep_assert_held(&c->lock);
 	do {
 		mutex_lock(&c->mirror_lock);
-		ret = join_all(c, d);
+		ret = mirror_join_all(c, d);
 		if (!ret)
 			list_add(&d->node, &c->domains);
 		mutex_unlock(&c->mirror_lock);
@@ -1053,19 +1060,19 @@ int mirror_join(struct container *c, struct domain *d)
 /* --- Restore ------------------------------------------------------------ */
 
 /*
- * How long to wait after a try: an eighth of the time that has passed, at most
- * 25 ms in the first second and a second later.
+ * When to try again: after an eighth of the time that has passed since the revocation,
+ * at most 25 ms in the first second and a second later.
  */
-static u64 retry_delay(const struct mirror *m, ktime_t now)
+static ktime_t mirror_next_try(const struct mirror *m, ktime_t now)
 {
 	u64 age = ktime_to_ns(ktime_sub(now, m->revoked_at));
 	u64 most = (age < NSEC_PER_SEC ? 25 : 1000) * NSEC_PER_MSEC;
 
-	return clamp_t(u64, age / 8, NSEC_PER_MSEC, most);
+	return ktime_add_ns(now, clamp_t(u64, age / 8, NSEC_PER_MSEC, most));
 }
 
 /* The first of those that wait for memory which is on by now. */
-static struct mirror *first_on(struct container *c)
+static struct mirror *mirror_first_on(struct container *c)
 {
 	struct source *s = list_first_entry_or_null(&c->on, struct source, state);
 
@@ -1074,7 +1081,7 @@ static struct mirror *first_on(struct container *c)
 }
 
 /* The first of those whose time has come. */
-static struct mirror *first_due(struct container *c, ktime_t now)
+static struct mirror *mirror_first_due(struct container *c, ktime_t now)
 {
 	struct timerqueue_node *next = timerqueue_getnext(&c->revoked);
 
@@ -1085,16 +1092,16 @@ static struct mirror *first_due(struct container *c, ktime_t now)
 }
 
 /* What is to be tried next, if anything, put off to the time after that. */
-static struct mirror *next_due(struct container *c)
+static struct mirror *mirror_next_due(struct container *c)
 {
 	ktime_t now = ktime_get();
 	struct mirror *m;
 
 	lockdep_assert_held(&c->lock);
 	mutex_lock(&c->mirror_lock);
-	m = first_on(c) ?: first_due(c, now);
+	m = mirror_first_on(c) ?: mirror_first_due(c, now);
 	if (m) {
-		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
+		mirror_queue_until(m, mirror_next_try(m, now));
 		c->looking_at = m->notifier.mm;
 	}
 	mutex_unlock(&c->mirror_lock);
@@ -1102,27 +1109,27 @@ static struct mirror *next_due(struct container *c)
 }
 
 /* Did a fault fail since the memory has gone off again? Then a look will tell when. */
-static bool is_off_again(struct mirror *m)
+static bool mirror_is_off_again(struct mirror *m)
 {
 	struct span piece;
 
-	return find_piece(m, m->first, &piece) &&
+	return mirror_find_piece(m, m->first, &piece) &&
 	       !backing_memory_is_on(m->notifier.mm, piece.first,
 				     m->seg.mapping->prot, &m->backing);
 }
 
 /* On the account of whoever mapped it, like the first time. */
-static int restore(struct mirror *m)
+static int mirror_try_restore(struct mirror *m)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(m->notifier.mm);
 	struct mem_cgroup *old = set_active_memcg(memcg);
 	int ret;
 
 	m->backing.no_wait = true;
-	ret = establish(m, RESTORE_TRIES, NULL);
+	ret = mirror_establish(m, RESTORE_TRIES, NULL);
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);
-	return ret == -ENXIO && is_off_again(m) ? -EBUSY : ret;
+	return ret == -ENXIO && mirror_is_off_again(m) ? -EBUSY : ret;
 }
 
 /*
@@ -1131,33 +1138,33 @@ static int restore(struct mirror *m)
  * lock taken, or collided with invalidations, looked at nothing: it is made up for,
  * however long the memory has been away.
  */
-static void put_off(struct mirror *m, int why)
+static void mirror_put_off(struct mirror *m, int why)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
-	if (!awaits_time(m))
+	if (!mirror_awaits_time(m))
 		return;
 	if (why == -EBUSY)
-		await_memory(m);
+		mirror_queue_for_memory(m);
 	else if (why == -EINPROGRESS || why == -EAGAIN)
-		await_until(m, ktime_add_ns(ktime_get(), QUIET_NS));
+		mirror_queue_until(m, ktime_add_ns(ktime_get(), QUIET_NS));
 }
 
 /* Adds the time of a try that came to nothing. */
 static bool restore_next(struct container *c, u64 *wasted_ns)
 {
 	ktime_t start = ktime_get();
-	struct mirror *m = next_due(c);
+	struct mirror *m = mirror_next_due(c);
 	int ret;
 
 	lockdep_assert_held(&c->lock);
 	if (!m)
 		return false;
-	ret = restore(m);
+	ret = mirror_try_restore(m);
 
 	mutex_lock(&c->mirror_lock);
 	c->looking_at = NULL;
 	if (ret)
-		put_off(m, ret);
+		mirror_put_off(m, ret);
 	mutex_unlock(&c->mirror_lock);
 
 	/* waiting took no CPU, but all mirrors of that memory had better rest */
@@ -1169,8 +1176,8 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 }
 
 /* The source whose turn it is to be looked at, if any, put behind the others. */
-static struct mirror *next_look(struct container *c, ktime_t now,
-				unsigned long *addr)
+static struct mirror *source_next_look(struct container *c, ktime_t now,
+				       unsigned long *addr)
 {
 	struct source *s = list_first_entry_or_null(&c->off, struct source, state);
 	struct mirror *m;
@@ -1187,7 +1194,8 @@ static struct mirror *next_look(struct container *c, ktime_t now,
 }
 
 /* Of a mirror that still waits. If it could not tell, another of its source may. */
-static void looked(struct container *c, struct mirror *m, ktime_t now, int on)
+static void source_was_looked_at(struct container *c, struct mirror *m,
+				 ktime_t now, int on)
 {
 	struct source *s = m->source;
 
@@ -1195,7 +1203,7 @@ static void looked(struct container *c, struct mirror *m, ktime_t now, int on)
 	if (on > 0) {
 		list_move_tail(&s->state, &c->on);
 	} else if (on == -EFAULT) {
-		await_until(m, ktime_add_ns(now, retry_delay(m, now)));
+		mirror_queue_until(m, mirror_next_try(m, now));
 		if (!list_empty(&s->waiting)) {
 			s->next_look = now;
 			list_move(&s->state, &c->off);
@@ -1204,7 +1212,7 @@ static void looked(struct container *c, struct mirror *m, ktime_t now, int on)
 }
 
 /* One look at one device, by one of the mirrors that wait for it. */
-static bool look_next(struct container *c, u64 *wasted_ns)
+static bool source_look_next(struct container *c, u64 *wasted_ns)
 {
 	ktime_t now = ktime_get();
 	unsigned long addr;
@@ -1212,7 +1220,7 @@ static bool look_next(struct container *c, u64 *wasted_ns)
 	int on;
 
 	mutex_lock(&c->mirror_lock);
-	m = next_look(c, now, &addr);
+	m = source_next_look(c, now, &addr);
 	mutex_unlock(&c->mirror_lock);
 	if (!m)
 		return false;
@@ -1221,8 +1229,8 @@ static bool look_next(struct container *c, u64 *wasted_ns)
 
 	mutex_lock(&c->mirror_lock);
 	c->looking_at = NULL;
-	if (awaits_memory(m))
-		looked(c, m, now, on);
+	if (mirror_awaits_memory(m))
+		source_was_looked_at(c, m, now, on);
 	mutex_unlock(&c->mirror_lock);
 	*wasted_ns += ktime_to_ns(ktime_sub(ktime_get(), now));
 	return true;
@@ -1237,7 +1245,7 @@ static bool restore_step(struct container *c, u64 *wasted_ns)
 		*wasted_ns += WASTE_NS;
 		return false;
 	}
-	more = look_next(c, wasted_ns) || restore_next(c, wasted_ns);
+	more = source_look_next(c, wasted_ns) || restore_next(c, wasted_ns);
 	mutex_unlock(&c->lock);
 	return more;
 }
@@ -1247,10 +1255,10 @@ static bool restore_step(struct container *c, u64 *wasted_ns)
  * of which is protected: what comes to nothing is followed by a rest, so that it
  * takes a share of one CPU, however slow that is. What succeeds is not held up.
  */
-static void restore_work(struct work_struct *work)
+static void restore_run(struct work_struct *work)
 {
 	struct container *c = container_of(to_delayed_work(work),
-					   struct container, restore);
+					   struct container, restore_work);
 	u64 wasted_ns = 0;
 
 	while (wasted_ns < WASTE_NS && restore_step(c, &wasted_ns))
@@ -1258,7 +1266,7 @@ static void restore_work(struct work_struct *work)
 
 	mutex_lock(&c->mirror_lock);
 	c->restore_rests_until = ktime_add_ns(ktime_get(), RESTS * wasted_ns);
-	schedule_restore(c);
+	restore_schedule(c);
 	mutex_unlock(&c->mirror_lock);
 }
 
@@ -1277,7 +1285,7 @@ int mirror_restore_init(struct container *c)
 	INIT_LIST_HEAD(&c->off);
 	INIT_LIST_HEAD(&c->on);
 	timerqueue_init_head(&c->revoked);
-	INIT_DELAYED_WORK(&c->restore, restore_work);
+	INIT_DELAYED_WORK(&c->restore_work, restore_run);
 	INIT_DELAYED_WORK(&c->watch, watch_work);
 	return 0;
 }
@@ -1289,7 +1297,7 @@ int mirror_restore_init(struct container *c)
 void mirror_restore_exit(struct container *c)
 {
 	cancel_delayed_work_sync(&c->watch);
-	cancel_delayed_work_sync(&c->restore);
+	cancel_delayed_work_sync(&c->restore_work);
 	destroy_workqueue(c->restore_wq);
 }
 
