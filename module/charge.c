@@ -90,8 +90,8 @@ static void sum_unlock(struct mm_struct *mm)
 }
 
 /* mmap_lock held to write */
-static void take_back(struct mm_struct *mm, struct task_struct *task,
-		      unsigned long npages)
+static void charge_take_back(struct mm_struct *mm, struct task_struct *task,
+			     unsigned long npages)
 {
 	lockdep_assert_held_write(&mm->mmap_lock);
 	__account_locked_vm(mm, npages, false, task, true);
@@ -118,8 +118,8 @@ static void debt_free(struct debt *d)
 }
 
 /* Many mappings that go together owe to one mm: its last debt grows. */
-static bool owe(struct mm_struct *mm, struct task_struct *task,
-		unsigned long npages)
+static bool debt_add(struct mm_struct *mm, struct task_struct *task,
+		     unsigned long npages)
 {
 	struct debt *last, *fresh = debt_alloc(mm, task);
 
@@ -146,7 +146,7 @@ static bool debt_pay(struct debt *d)
 	if (!owner_is_ending(d->mm)) {
 		if (!sum_trylock(d->mm))
 			return false;
-		take_back(d->mm, d->task, d->npages);
+		charge_take_back(d->mm, d->task, d->npages);
 		sum_unlock(d->mm);
 	}
 	list_del(&d->node);
@@ -184,12 +184,12 @@ static void uncharge_mm(struct mm_struct *mm, struct task_struct *task,
 	if (!npages || owner_is_ending(mm))
 		return;
 	if (!lock_to_take_back(mm)) {
-		if (owe(mm, task, npages))
+		if (debt_add(mm, task, npages))
 			return;
 		/* for want of memory to note it: nothing is lost */
 		down_write(&mm->mmap_lock);
 	}
-	take_back(mm, task, npages);
+	charge_take_back(mm, task, npages);
 	sum_unlock(mm);
 }
 
@@ -227,14 +227,14 @@ void uncharge(struct container *c, struct mapping *m, unsigned long npages)
 }
 
 /**
- * charge_current_instead() - Make the calling process the one that pays
+ * charge_move_to_current() - Make the calling process the one that pays
  * @c: the container, its lock held
  * @m: the mapping
  *
  * Return: 0, with the caller's mm and task the mapping's; else an errno as
  * charge() has it, and nothing changed.
  */
-int charge_current_instead(struct container *c, struct mapping *m)
+int charge_move_to_current(struct container *c, struct mapping *m)
 {
 	struct task_struct *task = current->group_leader;
 	struct mm_struct *mm = current->mm;
@@ -273,7 +273,7 @@ void charge_exit(void)
 	cancel_delayed_work_sync(&debts_work);
 	list_for_each_entry_safe(d, tmp, &debts, node) {
 		down_write(&d->mm->mmap_lock);
-		take_back(d->mm, d->task, d->npages);
+		charge_take_back(d->mm, d->task, d->npages);
 		sum_unlock(d->mm);
 		list_del(&d->node);
 		debt_free(d);

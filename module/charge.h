@@ -8,7 +8,7 @@ struct mapping;
 
 int charge(struct container *c, struct mapping *m, unsigned long npages);
 void uncharge(struct container *c, struct mapping *m, unsigned long npages);
-int charge_current_instead(struct container *c, struct mapping *m);
+int charge_move_to_current(struct container *c, struct mapping *m);
 void charge_exit(void);
 
 #endif

@@ -52,8 +52,8 @@ struct container *container_open(unsigned long type)
 	INIT_LIST_HEAD(&c->usable);
 	init_waitqueue_head(&c->regrouped);
 	c->mappings = RB_ROOT_CACHED;
-	c->avail = READ_ONCE(dma_entry_limit);
-	c->mirrors_avail = c->avail;
+	c->mappings_avail = READ_ONCE(dma_entry_limit);
+	c->mirrors_avail = c->mappings_avail;
 	c->pgsizes = PAGE_MASK;
 	c->v2 = type == VFIO_TYPE1v2_IOMMU;
 	debug_add(c);

@@ -49,7 +49,7 @@ struct owner_put;
  *	     @device_lock
  * @usable: spans of IOVA that every attached group can use
  * @mappings: interval tree of struct mapping, by IOVA
- * @avail: mappings that may still be made (dma_entry_limit at open)
+ * @mappings_avail: mappings that may still be made (dma_entry_limit at open)
  * @mirrors_avail: mirrors that may still be made; as many as mappings
  * @pgsizes: bitmap of IOMMU page sizes common to all domains (bytes), none
  *	     smaller than PAGE_SIZE
@@ -90,7 +90,7 @@ struct container {
 	struct list_head devices;
 	struct list_head usable;
 	struct rb_root_cached mappings;
-	unsigned int avail;
+	unsigned int mappings_avail;
 	unsigned int mirrors_avail;
 	u64 pgsizes;
 	unsigned int nr_stale;

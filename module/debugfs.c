@@ -39,7 +39,7 @@ struct cursor {
 };
 
 /* The line at @from, or the next above. */
-static struct cursor *seek(struct cursor *cur, u64 from)
+static struct cursor *cursor_seek(struct cursor *cur, u64 from)
 {
 	struct mapping *m;
 	struct segment *s;
@@ -72,7 +72,7 @@ static void *mappings_start(struct seq_file *file, loff_t *pos)
 		cur->iova = 0;
 		return SEQ_START_TOKEN;
 	}
-	return seek(cur, cur->iova);
+	return cursor_seek(cur, cur->iova);
 }
 
 static void *mappings_next(struct seq_file *file, void *at, loff_t *pos)
@@ -81,14 +81,14 @@ static void *mappings_next(struct seq_file *file, void *at, loff_t *pos)
 
 	++*pos;
 	if (at == SEQ_START_TOKEN)
-		return seek(cur, 0);
+		return cursor_seek(cur, 0);
 	if (cur->s && !list_is_last(&cur->s->node, &cur->m->segments)) {
 		cur->s = list_next_entry(cur->s, node);
 		cur->iova = segment_iova(cur->s);
 		return cur;
 	}
 	cur->iova = cur->m->node.last;
-	return cur->iova == U64_MAX ? NULL : seek(cur, cur->iova + 1);
+	return cur->iova == U64_MAX ? NULL : cursor_seek(cur, cur->iova + 1);
 }
 
 static void mappings_stop(struct seq_file *file, void *at)
@@ -176,8 +176,8 @@ static int summary_show(struct seq_file *file, void *unused)
 	list_for_each_entry(d, &c->domains, node)
 		list_for_each_entry(g, &d->groups, node)
 			seq_printf(file, " %d", iommu_group_id(g->iommu));
-	seq_printf(file, "\nmappings_avail %u\nmirrors_avail %u\n", c->avail,
-		   c->mirrors_avail);
+	seq_printf(file, "\nmappings_avail %u\nmirrors_avail %u\n",
+		   c->mappings_avail, c->mirrors_avail);
 	mutex_lock(&c->mirror_lock);
 	seq_printf(file, "waiting %u\n", c->nr_revoked);
 	mutex_unlock(&c->mirror_lock);

@@ -73,7 +73,7 @@ static int add_dma_avail(struct container *c, struct vfio_info_cap *caps)
 	struct vfio_iommu_type1_info_dma_avail cap = {
 		.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
 		.header.version = 1,
-		.avail = c->avail,
+		.avail = c->mappings_avail,
 	};
 
 	return vfio_info_add_capability(caps, &cap.header, sizeof(cap));
@@ -156,7 +156,7 @@ static long get_info(struct container *c, void __user *arg)
 	return ret;
 }
 
-static bool aligned(const struct container *c, u64 bits)
+static bool iova_is_aligned(const struct container *c, u64 bits)
 {
 	return !(bits & (container_granule(c) - 1));
 }
@@ -191,7 +191,7 @@ static long map_dma(struct container *c, void __user *arg)
 		return -EINVAL;
 
 	mutex_lock(&c->lock);
-	if (!aligned(c, map.iova | map.vaddr | map.size))
+	if (!iova_is_aligned(c, map.iova | map.vaddr | map.size))
 		ret = -EINVAL;
 	else if (vaddr_only)
 		ret = mapping_set_vaddr(c, map.iova, map.vaddr, map.size);
@@ -219,15 +219,15 @@ static int check_bitmap(const struct vfio_bitmap *bitmap, u64 size)
 }
 
 /* The IOVAs that an unmap is about: 0 to the end for all. */
-static int unmap_range(struct container *c,
-		       const struct vfio_iommu_type1_dma_unmap *unmap,
-		       u64 *last)
+static int unmap_dma_range(struct container *c,
+			   const struct vfio_iommu_type1_dma_unmap *unmap,
+			   u64 *last)
 {
 	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_ALL) {
 		*last = U64_MAX;
 		return unmap->iova || unmap->size ? -EINVAL : 0;
 	}
-	if (!unmap->size || !aligned(c, unmap->iova | unmap->size))
+	if (!unmap->size || !iova_is_aligned(c, unmap->iova | unmap->size))
 		return -EINVAL;
 	if (check_add_overflow(unmap->iova, unmap->size - 1, last))
 		return -EOVERFLOW;
@@ -244,7 +244,7 @@ static int do_unmap(struct container *c,
 	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_VADDR &&
 	    !list_empty(&c->emulated))
 		return -EBUSY;
-	ret = unmap_range(c, unmap, &last);
+	ret = unmap_dma_range(c, unmap, &last);
 	if (ret)
 		return ret;
 	if (bitmap && !dirty_log_has(c, bitmap))
@@ -310,8 +310,9 @@ static long get_dirty_bitmap(struct container *c, void __user *arg)
 		return ret;
 
 	mutex_lock(&c->lock);
-	if (!dirty_log_has(c, &get.bitmap) || !aligned(c, get.iova | get.size) ||
-	    mapping_cut(c, get.iova, last))
+	if (!dirty_log_has(c, &get.bitmap) ||
+	    !iova_is_aligned(c, get.iova | get.size) ||
+	    mapping_would_split(c, get.iova, last))
 		ret = -EINVAL;
 	else
 		ret = dirty_take(c, get.iova, last, get.bitmap.data);

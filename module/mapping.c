@@ -62,7 +62,7 @@ static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
 }
 
 /* What remains charged is what pins of emulated devices pay, if any are left. */
-static void depopulate(struct container *c, struct mapping *m)
+static void mapping_depopulate(struct container *c, struct mapping *m)
 {
 	struct segment *s, *tmp;
 	unsigned long payable;
@@ -84,7 +84,7 @@ static void depopulate(struct container *c, struct mapping *m)
 static void mapping_destroy(struct container *c, struct mapping *m)
 {
 	lockdep_assert_held(&c->lock);
-	depopulate(c, m);
+	mapping_depopulate(c, m);
 	/* no unmap gets here with pins, and a device that is closed has none */
 	WARN_ON(!xa_empty(&m->pins));
 	if (m->stale)
@@ -99,7 +99,7 @@ static void mapping_destroy(struct container *c, struct mapping *m)
  * Most memory can be pinned, and pinning tells: only where it cannot is it
  * worth to look at what is there.
  */
-static int populate(struct container *c, struct mapping *m)
+static int mapping_populate(struct container *c, struct mapping *m)
 {
 	size_t size = mapping_size(m), done = 0;
 	struct segment *s;
@@ -140,7 +140,7 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 	lockdep_assert_held(&c->lock);
 	if (mapping_first(c, iova, last))
 		return -EEXIST;
-	if (!c->avail)
+	if (!c->mappings_avail)
 		return -ENOSPC;
 	if (!list_empty(&c->usable) && !spans_contain(&c->usable, iova, last))
 		return -EINVAL;
@@ -150,7 +150,7 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 		return -ENOMEM;
 
 	if (!list_empty(&c->domains))
-		ret = populate(c, m);
+		ret = mapping_populate(c, m);
 	if (!ret)
 		ret = dirty_track(c, m);
 	if (ret) {
@@ -159,7 +159,7 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 	}
 
 	interval_tree_insert(&m->node, &c->mappings);
-	c->avail--;
+	c->mappings_avail--;
 	return 0;
 }
 
@@ -167,7 +167,7 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
  * Two that go together: if one process pays for both, the second is uncharged for
  * the first, too. With many small mappings the mm's lock would cost more than they do.
  */
-static void uncharge_with(struct mapping *m, struct mapping *next)
+static void mapping_uncharge_with(struct mapping *m, struct mapping *next)
 {
 	if (!next || next->mm != m->mm)
 		return;
@@ -181,12 +181,12 @@ static u64 mapping_remove(struct container *c, struct mapping *m)
 
 	interval_tree_remove(&m->node, &c->mappings);
 	mapping_destroy(c, m);
-	c->avail++;
+	c->mappings_avail++;
 	return size;
 }
 
 /* All of it can leave the IOMMU in one go, with its neighbours. */
-static bool all_remembered(struct container *c, const struct mapping *m)
+static bool mapping_all_remembered(struct container *c, const struct mapping *m)
 {
 	struct segment *s;
 
@@ -196,7 +196,8 @@ static bool all_remembered(struct container *c, const struct mapping *m)
 	return !list_empty(&m->segments);
 }
 
-static void set_mapped(struct container *c, struct mapping *m, bool mapped)
+static void mapping_set_mapped(struct container *c, struct mapping *m,
+			       bool mapped)
 {
 	struct segment *s;
 
@@ -218,7 +219,7 @@ static void unmap_adjacent(struct container *c, struct mapping *from,
 	if (domains_unmap_unflushed(c, &ex, SEGMENT_PINNED))
 		return;
 	for (; from; from = mapping_next(c, from, last)) {
-		set_mapped(c, from, true);
+		mapping_set_mapped(c, from, true);
 		cond_resched();
 	}
 }
@@ -235,7 +236,7 @@ static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 
 	for (; m; m = mapping_next(c, m, last)) {
 		cond_resched();
-		if (!all_remembered(c, m))
+		if (!mapping_all_remembered(c, m))
 			continue;
 		if (from && to->node.last + 1 != m->node.start) {
 			unmap_adjacent(c, from, to);
@@ -243,7 +244,7 @@ static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 		}
 		from = from ?: m;
 		to = m;
-		set_mapped(c, m, false);
+		mapping_set_mapped(c, m, false);
 	}
 	if (from)
 		unmap_adjacent(c, from, to);
@@ -251,7 +252,8 @@ static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 }
 
 /* This mapping and all up to @last. */
-static u64 remove_from(struct container *c, struct mapping *from, u64 last)
+static u64 mappings_remove_from(struct container *c, struct mapping *from,
+				u64 last)
 {
 	struct mapping *m, *next;
 	u64 size = 0;
@@ -259,7 +261,7 @@ static u64 remove_from(struct container *c, struct mapping *from, u64 last)
 	unmap_entries(c, from, last);
 	for (m = from; m; m = next) {
 		next = mapping_next(c, m, last);
-		uncharge_with(m, next);
+		mapping_uncharge_with(m, next);
 		size += mapping_remove(c, m);
 		cond_resched();
 	}
@@ -267,7 +269,8 @@ static u64 remove_from(struct container *c, struct mapping *from, u64 last)
 }
 
 /* @m is the lowest mapping of the range. */
-static bool cut(struct container *c, struct mapping *m, u64 first, u64 last)
+static bool range_splits(struct container *c, struct mapping *m, u64 first,
+			 u64 last)
 {
 	if (m && m->node.start >= first && m->node.last < last)
 		m = mapping_first(c, last, last);
@@ -275,17 +278,17 @@ static bool cut(struct container *c, struct mapping *m, u64 first, u64 last)
 }
 
 /**
- * mapping_cut() - Would a mapping be cut in two at an end of the range?
+ * mapping_would_split() - Would an end of the range split a mapping?
  * @c: the container, its lock held
  * @first: first IOVA
  * @last: last IOVA
  *
  * Return: true if a mapping lies on both sides of either end.
  */
-bool mapping_cut(struct container *c, u64 first, u64 last)
+bool mapping_would_split(struct container *c, u64 first, u64 last)
 {
 	lockdep_assert_held(&c->lock);
-	return cut(c, mapping_first(c, first, last), first, last);
+	return range_splits(c, mapping_first(c, first, last), first, last);
 }
 
 /*
@@ -297,7 +300,7 @@ static struct mapping *unmap_first(struct container *c, u64 first, u64 last)
 {
 	struct mapping *m = mapping_first(c, first, last);
 
-	if (c->v2 && cut(c, m, first, last))
+	if (c->v2 && range_splits(c, m, first, last))
 		return ERR_PTR(-EINVAL);
 	return m && m->node.start >= first ? m : NULL;
 }
@@ -387,7 +390,7 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 		if (ret)
 			return ret;
 	}
-	*unmapped = remove_from(c, m, last);
+	*unmapped = mappings_remove_from(c, m, last);
 	return 0;
 }
 
@@ -404,9 +407,9 @@ void mapping_unmap_all(struct container *c)
 	/* from the leaves up: nobody looks at the tree any more */
 	rbtree_postorder_for_each_entry_safe(m, next, &c->mappings.rb_root,
 					     node.rb) {
-		uncharge_with(m, next);
+		mapping_uncharge_with(m, next);
 		mapping_destroy(c, m);
-		c->avail++;
+		c->mappings_avail++;
 		cond_resched();
 	}
 	c->mappings = RB_ROOT_CACHED;
@@ -445,8 +448,8 @@ int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size)
 }
 
 /* Segments of device memory follow; pinned pages are what they are. */
-static int retether(struct container *c, struct mapping *m,
-		    struct list_head *replaced)
+static int mapping_replace_mirrors(struct container *c, struct mapping *m,
+				   struct list_head *replaced)
 {
 	struct segment *s, *tmp, *new;
 
@@ -463,8 +466,8 @@ static int retether(struct container *c, struct mapping *m,
 }
 
 /* The old mirrors come back by themselves, if their memory is still there. */
-static void untether(struct container *c, struct mapping *m,
-		     struct list_head *replaced)
+static void mapping_put_mirrors_back(struct container *c, struct mapping *m,
+				     struct list_head *replaced)
 {
 	struct segment *s, *old, *tmp;
 
@@ -510,12 +513,12 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 
 	old_vaddr = m->vaddr;
 	m->vaddr = untagged_addr((unsigned long)vaddr);
-	ret = retether(c, m, &replaced);
+	ret = mapping_replace_mirrors(c, m, &replaced);
 	if (!ret)
-		ret = charge_current_instead(c, m);
+		ret = charge_move_to_current(c, m);
 	if (ret) {
 		m->vaddr = old_vaddr;
-		untether(c, m, &replaced);
+		mapping_put_mirrors_back(c, m, &replaced);
 		return ret;
 	}
 
@@ -584,16 +587,16 @@ void mapping_depopulate_all(struct container *c)
 
 	lockdep_assert_held(&c->lock);
 	for_each_mapping(m, c)
-		depopulate(c, m);
+		mapping_depopulate(c, m);
 }
 
-static int populate_used(struct container *c, struct mapping *m)
+static int mapping_populate_used(struct container *c, struct mapping *m)
 {
 	int ret = owner_use(c, m->mm);
 
 	if (ret)
 		return ret == -ENODEV ? -EFAULT : ret;
-	ret = populate(c, m);
+	ret = mapping_populate(c, m);
 	owner_let_go(c, m->mm);
 	return ret;
 }
@@ -613,7 +616,7 @@ int mapping_populate_all(struct container *c)
 
 	lockdep_assert_held(&c->lock);
 	for_each_mapping(m, c) {
-		ret = populate_used(c, m);
+		ret = mapping_populate_used(c, m);
 		if (ret) {
 			mapping_depopulate_all(c);
 			return ret;

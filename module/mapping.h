@@ -16,7 +16,7 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 void mapping_unmap_all(struct container *c);
 int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size);
 int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size);
-bool mapping_cut(struct container *c, u64 first, u64 last);
+bool mapping_would_split(struct container *c, u64 first, u64 last);
 bool mapping_all_within(struct container *c, const struct list_head *spans);
 int mapping_join(struct container *c, struct domain *d);
 int mapping_populate_all(struct container *c);
