@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How tests are selected, run and judged: see common.h.
+ * Selects and runs tests, and ends them when they fail: see common.h.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -86,8 +86,8 @@ void broken_at(const char *file, int line, const char *format, ...)
 }
 
 /*
- * The program ends here: other threads may be anywhere. The host notices that
- * the rest of the plan is missing.
+ * End the whole program, since the test's other threads may be at any point.
+ * tests/run notices that the remaining tests of the plan are missing.
  */
 static void timed_out(int signal)
 {
@@ -98,7 +98,7 @@ static void timed_out(int signal)
 	_exit(124);
 }
 
-/* Around each test's own setup: the clock starts anew. */
+/* Runs before each test's own setup, and starts the test's timeout. */
 static int arm(void **state)
 {
 	const struct CMUnitTest *test = *state;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What all test programs share: how a test is registered and judged, and the
- * lab's addresses.
+ * Shared by all test programs: how a test is registered, how it fails or is
+ * skipped, and the addresses of the lab's devices.
  *
- * A test's class is part of its name, and the host's runner reads it there:
- *   NAME            plain VFIO behaviour; passes on both backends
- *   security: NAME  passes on tether and has to fail on the in-tree module,
- *                   and there by hole(), not by accident
- *   tether: NAME    what only tether has; not run on the in-tree module
+ * A test's class is part of its name, where tests/run reads it:
+ *   NAME            VFIO's own behaviour; passes on both backends
+ *   security: NAME  passes on tether; on the in-tree module it has to fail by
+ *                   calling hole(), not in another way
+ *   tether: NAME    a feature that only tether has; not run on the in-tree module
  */
 #ifndef TETHER_TESTS_COMMON_H
 #define TETHER_TESTS_COMMON_H
@@ -41,13 +41,16 @@
 #define PAGE		4096ULL
 #define MIB		(1ULL << 20)
 
-/* IOVAs, clear of every BAR: the initiators' own, and the tests'. */
+/*
+ * IOVAs that differ from the address of every BAR: those that the initiators use for their
+ * own buffers, and the one at which tests map.
+ */
 #define IOVA_A		0x7000000000ULL
 #define IOVA_B		0x7000100000ULL
 #define IOVA_NVME	0x7000200000ULL
 #define IOVA		0x2000000000ULL
 
-/* a fault's interrupt on a busy TCG guest */
+/* How long a fault's interrupt may take to arrive on a busy TCG guest. */
 #define FAULT_MS	(1000 * patience())
 
 #define TEST(f, setup, teardown) \
@@ -57,7 +60,7 @@
 #define TETHER(f, setup, teardown) \
 	{ "tether: " #f, f, setup, teardown, NULL }
 
-/* Runs what of tests fits the loaded backend; for main() to return. */
+/* Runs those of tests that fit the loaded backend. Returns the status for main() to return. */
 int test_main(int argc, char **argv, const struct CMUnitTest *tests,
 	      size_t count, CMFixtureFunction setup,
 	      CMFixtureFunction teardown);
@@ -69,24 +72,24 @@ int main(int argc, char **argv) \
 			 setup, teardown); \
 }
 
-/* Group fixtures: with the emulated device's module loaded. */
+/* Group fixtures that load the emulated device's module, and unload it. */
 int with_emu(void **state);
 int without_emu(void **state);
 
 bool on_tether(void);
-/* Is the kernel older than this? For what in-tree does otherwise since. */
+/* Is the kernel older than this version? For behaviour that in-tree changed in it. */
 bool kernel_before(unsigned int major, unsigned int minor);
 bool on_arm(void);
 
-/* Ends a test that this machine has no means for. It says what is missing. */
+/* Skips a test because this machine lacks a means that the test needs. Prints the means. */
 void lacks(const char *what);
 
-/* A failure that says DMA went, or could go, where it must not. */
+/* Fails a test because DMA reached, or could reach, memory that it must not reach. */
 void hole_at(const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 #define hole(...) hole_at(__FILE__, __LINE__, __VA_ARGS__)
 
-/* Any other failure, with words. */
+/* Fails a test for any other reason, which it prints. */
 void broken_at(const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 #define broken(...) broken_at(__FILE__, __LINE__, __VA_ARGS__)

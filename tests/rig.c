@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The rig of the device-memory tests: see rig.h.
+ * The set-up of the device-memory tests: see rig.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,11 +11,11 @@
 #include "rig.h"
 #include "stall.h"
 
-#define MARK	64	/* bytes looked at of the 4 KiB that are written */
+#define MARK	64	/* how many of the 4 KiB that are written are compared */
 
 struct rig rig;
 
-/* Recorded by blind_dma(), told by expect_blind_dma_blocked(). */
+/* Did the IOMMU record a fault? Set by blind_dma(), used by expect_blind_dma_blocked(). */
 static bool blind_fault;
 
 static int open_target(void)
@@ -64,7 +64,7 @@ int rig_mapped(void **state)
 	return 0;
 }
 
-/* A test may have failed anywhere: bring everything back, in order. */
+/* The test may have failed at any point: undo each of its steps that may be left. */
 int rig_heal(void **state)
 {
 	int ret;
@@ -107,7 +107,7 @@ double expect_return(uint64_t iova, uint64_t offset, double start, double limit)
 
 	limit *= patience();
 	do {
-		/* The end of a try counts: it may have landed at its start. */
+		/* Count to the end of the attempt, though the bytes may have arrived earlier. */
 		bool landed = dma_lands(iova, offset);
 
 		end = now();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VFIO device without hardware: it reaches its user's memory only through what
- * the container's backend offers to such devices (pin, unpin, read and write by
- * the CPU), and does so when its user says so. See tether_emu.h.
+ * A VFIO device without hardware. It reaches its user's memory only by the backend's
+ * functions for such devices (pin, unpin, read and write by the CPU), and calls one when
+ * its user sends a command. See tether_emu.h.
  *
- * emu->lock guards everything. It is held over calls of the backend, which in turn
- * calls dma_unmap() without a lock of its own that pin and unpin take; so no page
- * can be told of before it is in emu->pins.
+ * emu->lock guards all of struct emu. It is held over calls of the backend. In the other
+ * direction the backend calls dma_unmap(), which takes emu->lock, without holding a lock
+ * that pin and unpin take. So dma_unmap() waits until a page just pinned is in emu->pins.
  */
 #include <linux/delay.h>
 #include <linux/highmem.h>
@@ -26,7 +26,7 @@ static_assert(EMU_PROT_READ == IOMMU_READ && EMU_PROT_WRITE == IOMMU_WRITE);
 
 #define MAX_DEVICES	16
 
-/* What differs between kernels, all of it. */
+/* All that differs between kernels. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 #define emu_free(vdev)	vfio_free_device(vdev)
 #else
@@ -66,8 +66,8 @@ struct emu {
 	struct mutex lock;		/* see above */
 	struct xarray pins;		/* struct pin, by IOVA's page number */
 	u32 held;
-	bool keeps;			/* what it is asked to give back */
-	u32 delay;			/* of giving it back, ms */
+	bool keeps;			/* dma_unmap() unpins nothing */
+	u32 delay;			/* ms that dma_unmap() waits before it unpins */
 	u32 notices;
 	u64 notice_iova;
 	u64 notice_len;
@@ -79,7 +79,7 @@ static struct emu *to_emu(struct vfio_device *vdev)
 	return container_of(vdev, struct emu, vdev);
 }
 
-/* A page is the backend's to count, so each pin of it is undone on its own. */
+/* The backend counts the pins of a page, so undo each pin with a call of its own. */
 static void unpin_one(struct emu *emu, unsigned long index, struct pin *pin)
 {
 	vfio_unpin_pages(&emu->vdev, (dma_addr_t)index << PAGE_SHIFT, 1);
@@ -110,7 +110,7 @@ static int remember(struct emu *emu, unsigned long index, struct page *page,
 	int ret;
 
 	if (pin) {
-		/* One IOVA, one page, for as long as anybody holds it. */
+		/* An IOVA must stay the same page for as long as a pin of it is held. */
 		if (pin->page != page)
 			return -EBADE;
 		pin->count++;
@@ -138,10 +138,10 @@ static int do_pin(struct emu *emu, struct emu_command *c)
 	struct page **pages;
 	int i, ret, err = 0;
 
-	/* One too many must get as far as vfio, whose check it is. */
+	/* Let vfio see one page more than its limit, so that tests reach vfio's own check. */
 	if (c->npages > VFIO_PIN_PAGES_MAX_ENTRIES + 1)
 		return -E2BIG;
-	/* Else what is pinned could not be found again by its page number. */
+	/* emu->pins has pages by the page number of their IOVA. */
 	if (!PAGE_ALIGNED(c->iova))
 		return -EINVAL;
 	pages = kcalloc(c->npages + 1, sizeof(*pages), GFP_KERNEL);
@@ -154,14 +154,14 @@ static int do_pin(struct emu *emu, struct emu_command *c)
 		if (err)
 			break;
 	}
-	/* What is not remembered is given back; the rest, by the user or the end. */
+	/* Unpin pages that could not be recorded. The user or emu_close() unpins the rest. */
 	for (; i < ret; i++)
 		vfio_unpin_pages(&emu->vdev, c->iova + ((u64)i << PAGE_SHIFT), 1);
 	kfree(pages);
 	return err ? err : ret;
 }
 
-/* Only pages held: unpinning others is a driver's bug, and warned about. */
+/* Unpin only pages that are held: for others the kernel warns of a driver's bug. */
 static int do_unpin(struct emu *emu, struct emu_command *c)
 {
 	unsigned long index, first = c->iova >> PAGE_SHIFT;
@@ -199,7 +199,7 @@ static void rw_late(struct work_struct *work)
 	late->ret = do_rw(late->emu, late->command, late->write);
 }
 
-/* As drivers do that answer a guest's request when they come to it. */
+/* Access memory from a work item, as drivers do that serve a guest's requests later. */
 static int do_worker_rw(struct emu *emu, struct emu_command *c, bool write)
 {
 	struct late_rw late = { .emu = emu, .command = c, .write = write };
@@ -220,7 +220,7 @@ static int do_touch(struct emu *emu, struct emu_command *c, bool write)
 		return -ENOENT;
 	if (c->len > PAGE_SIZE - offset)
 		return -E2BIG;
-	/* What was pinned to be read may be anybody's: the zero page is everybody's. */
+	/* A page pinned for reading may be shared with others, as the zero page is. */
 	if (write && !(pin->prot & IOMMU_WRITE))
 		return -EPERM;
 	c->pfn = page_to_pfn(pin->page);
@@ -313,7 +313,7 @@ static int emu_open(struct vfio_device *vdev)
 {
 	struct emu *emu = to_emu(vdev);
 
-	/* The next user is not told about the last one's. */
+	/* Do not show the last user's command to the next user. */
 	memset(&emu->command, 0, sizeof(emu->command));
 	emu->keeps = false;
 	emu->delay = 0;
@@ -329,7 +329,7 @@ static void emu_close(struct vfio_device *vdev)
 	mutex_unlock(&emu->lock);
 }
 
-/* The backend calls this before a mapping goes, as long as pages in it are held. */
+/* The backend calls this before it removes a mapping in which pages are pinned. */
 static void emu_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 {
 	struct emu *emu = to_emu(vdev);
@@ -402,7 +402,7 @@ static struct platform_driver emu_driver = {
 	.probe = emu_probe,
 	.remove = emu_remove,
 	.driver.name = EMU_DEVICE_NAME,
-	/* Its group is VFIO's own, not one with a DMA API. */
+	/* The device's group is made by VFIO, and the DMA API does not use it. */
 	.driver_managed_dma = true,
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * What a user program and the emulated device tell each other: one struct
- * emu_command, written at offset 0 of the device's file and read back from there
- * with its result. A file system's pread() and pwrite() are all it takes.
+ * The commands by which a user program controls the emulated device. The program
+ * writes a struct emu_command at offset 0 of the device's file with pwrite(), and
+ * reads it back with the result with pread().
  */
 #ifndef TETHER_EMU_H
 #define TETHER_EMU_H
@@ -13,20 +13,20 @@
 #define EMU_DATA	4096		/* bytes one command can carry */
 
 enum emu_op {
-	EMU_PIN = 1,	/* iova, npages, prot: result is what vfio_pin_pages() said */
+	EMU_PIN = 1,	/* iova, npages, prot: result is that of vfio_pin_pages() */
 	EMU_UNPIN,	/* iova, npages: one pin of each page held; result: how many */
-	EMU_READ,	/* iova, len: data is what vfio_dma_rw() read */
+	EMU_READ,	/* iova, len: data has the bytes that vfio_dma_rw() read */
 	EMU_WRITE,	/* iova, len, data */
 	EMU_PEEK,	/* iova: data is the pinned page's first len bytes, len <= 4096 */
 	EMU_POKE,	/* iova, len, data: into the page, if pinned for writing */
 	EMU_WORKER_READ, /* as EMU_READ and EMU_WRITE, from a kernel thread */
 	EMU_WORKER_WRITE,
-	EMU_NOTICES,	/* what dma_unmap() told so far; then forget it */
+	EMU_NOTICES,	/* calls of dma_unmap() since the last EMU_NOTICES */
 	EMU_DELAY,	/* npages: dma_unmap() takes so many ms from now on */
-	EMU_KEEP,	/* npages: if not 0, dma_unmap() gives nothing back from now on */
+	EMU_KEEP,	/* npages: if not 0, dma_unmap() unpins nothing from now on */
 };
 
-/* As include/linux/iommu.h has it, the device's view. */
+/* The values of IOMMU_READ and IOMMU_WRITE: what the device may do. */
 #define EMU_PROT_READ	1
 #define EMU_PROT_WRITE	2
 
@@ -39,8 +39,8 @@ struct emu_command {
 	__u64 len;
 	__u64 pfn;		/* out, EMU_PEEK */
 	__u32 held;		/* out: pages now pinned, each counted once */
-	__u32 notices;		/* out, EMU_NOTICES: how many */
-	__u64 notice_iova;	/* out, EMU_NOTICES: the last one's */
+	__u32 notices;		/* out, EMU_NOTICES: how many calls */
+	__u64 notice_iova;	/* out, EMU_NOTICES: the range of the last call */
 	__u64 notice_len;
 	__u8 data[EMU_DATA];	/* may be left out of a write(2) or read(2) */
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * IOMMU drivers log the faults of devices, but only some in every few seconds.
- * A test has to see its own: this lifts the limit for the next "budget" of
- * them, which the test writes. Nothing else of the kernel is changed.
+ * IOMMU drivers log devices' faults, but only a few in some seconds. A test has to
+ * see all faults that it causes. So this module lifts the limit for as many faults as
+ * the test has written to its parameter "budget". It changes no other log message.
  */
 #include <linux/atomic.h>
 #include <linux/kprobes.h>
@@ -14,7 +14,7 @@ static unsigned int budget;
 module_param(budget, uint, 0644);
 MODULE_PARM_DESC(budget, "how many faults to log whatever the limit says");
 
-/* Who asks for leave to log: it is what ___ratelimit() is told. */
+/* The functions whose messages are let through: ___ratelimit() gets its caller's name. */
 static const char * const reporters[] = {
 	"amd_iommu_report_page_fault",
 	"viommu_fault_handler",
@@ -30,7 +30,7 @@ static int before_ratelimit(struct kprobe *p, struct pt_regs *regs)
 
 	if (match_string(reporters, ARRAY_SIZE(reporters), reporter) < 0)
 		return 0;
-	/* One thread reports faults, and a test that adds to it waits for it. */
+	/* No lock is needed: one thread reports faults; a test adds to budget only after that. */
 	if (left)
 		WRITE_ONCE(budget, left - 1);
 	WRITE_ONCE(rs->interval, left ? 0 : DEFAULT_RATELIMIT_INTERVAL);

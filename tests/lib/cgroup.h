@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A control group of this process's own, below the root of a cgroup2 file
- * system that is mounted for it.
+ * Puts the calling process into a cgroup of its own, a child of the root of a
+ * cgroup2 file system that cgroup_enter() mounts.
  */
 #ifndef TETHER_TESTS_CGROUP_H
 #define TETHER_TESTS_CGROUP_H
 
 /*
- * With this controller ("memory"). -ENODEV if the kernel has no control groups, -EINVAL
- * if it has no such controller.
+ * Enter a new cgroup in which this controller ("memory") is enabled. Returns -ENODEV if the
+ * kernel has no cgroups, -EINVAL if it does not have the controller.
  */
 int cgroup_enter(const char *controller);
-/* Back to the root; no error if it never left. */
+/* Move the process back to the root cgroup; no error if it is there already. */
 void cgroup_leave(void);
-/* A file of the group with one number in it ("memory.current"), or -errno. */
+/* Read a file of the group that has one number in it ("memory.current"), or -errno. */
 long cgroup_number(const char *file);
-/* Of one with a word and a number in each line ("cpu.stat"), the number of that word. */
+/* Read a file with a word and a number on each line ("cpu.stat"): the number behind word. */
 long cgroup_field(const char *file, const char *word);
-/* Write one of its files. 0 or -errno. */
+/* Write text to a file of the group. 0 or -errno. */
 int cgroup_write(const char *file, const char *text);
 
 #endif

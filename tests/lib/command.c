@@ -48,7 +48,7 @@ int command_start(struct command *c, const char *const *argv)
 	return c->pid < 0 ? -errno : 0;
 }
 
-/* What does not fit any more is lost; a test looks at less. */
+/* Output beyond the size of c->text is dropped; no test reads that much. */
 static int read_some(struct command *c, int timeout_ms)
 {
 	struct pollfd poll_out = { .fd = c->out, .events = POLLIN };
@@ -87,8 +87,8 @@ int command_finish(struct command *c, int signal)
 	int status, ret = -ETIMEDOUT;
 
 	/*
-	 * Again and again: bpftrace may be just about to wait, and miss one. Not too
-	 * soon: a second one kills it while it still writes what it has counted.
+	 * Send the signal repeatedly: bpftrace may be about to wait, and miss one. Leave
+	 * time in between: a second signal kills bpftrace while it still prints its counts.
 	 */
 	while (ret != -EPIPE) {
 		if (signal && ret == -ETIMEDOUT)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Other programs: run to their end, or beside the test. What they write, to
- * stdout and stderr, is kept as text. Functions return 0 or -errno.
+ * Runs other programs, to their end or at the same time as the test, and keeps
+ * their output (stdout and stderr) as text. Functions return 0 or -errno.
  */
 #ifndef TETHER_TESTS_COMMAND_H
 #define TETHER_TESTS_COMMAND_H
@@ -19,11 +19,17 @@ struct command {
 
 bool command_exists(const char *name);
 int command_start(struct command *c, const char *const *argv);
-/* Until it has written this, or -ETIMEDOUT; -EPIPE if it ended before. */
+/*
+ * Wait until the program has written text. -ETIMEDOUT if it has not after so many seconds,
+ * -EPIPE if it has ended before.
+ */
 int command_await(struct command *c, const char *text, unsigned int seconds);
-/* Send it a signal if that is not 0, read to the end; its exit status. */
+/*
+ * Send the program a signal if signal is not 0, read its output until it ends, and
+ * return its exit status.
+ */
 int command_finish(struct command *c, int signal);
-/* All of it at once. */
+/* Start the program and wait until it has ended: command_start(), command_finish(c, 0). */
 int command_run(struct command *c, const char *const *argv);
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * QEMU's edu device: a DMA engine between its own 4 KiB buffer and any IOVA.
  *
- * The CPU cannot see that buffer, so bytes get in and out of it by a bounce
- * page mapped in the device's container. Each transfer takes 100 ms.
+ * The CPU cannot access that buffer, so the functions here transfer bytes in
+ * and out of it by DMA to a bounce page that is mapped in the device's
+ * container. Each transfer takes 100 ms.
  */
 #ifndef TETHER_TESTS_EDU_H
 #define TETHER_TESTS_EDU_H
@@ -23,7 +24,7 @@ int edu_open(struct edu *e, struct vfio_container *c, const char *bdf,
 	     uint64_t bounce_iova);
 void edu_close(struct edu *e);
 
-/* The bounce page goes with UNMAP_ALL; this maps it again. */
+/* Map the bounce page again after an UNMAP_ALL has unmapped it. */
 int edu_map_bounce(struct edu *e);
 
 int edu_load(struct edu *e, const void *data, size_t len);  /* data -> buffer */
@@ -31,11 +32,14 @@ int edu_unload(struct edu *e, void *data, size_t len);	    /* buffer -> data */
 int edu_store(struct edu *e, uint64_t iova, size_t len);    /* buffer -> iova */
 int edu_fetch(struct edu *e, uint64_t iova, size_t len);    /* iova -> buffer */
 
-/* Both halves: 200 ms. Success says the engine ran, not that bytes landed. */
+/*
+ * Both transfers, which takes 200 ms. Success means that the DMA engine ran, not that the
+ * bytes arrived.
+ */
 int edu_write(struct edu *e, uint64_t iova, const void *data, size_t len);
 int edu_read(struct edu *e, uint64_t iova, void *data, size_t len);
 
-/* The same without waiting: the transfer happens 100 ms after the start. */
+/* Start edu_store() without waiting for it: the transfer happens 100 ms after the start. */
 int edu_start_store(struct edu *e, uint64_t iova, size_t len);
 int edu_wait(struct edu *e);
 

@@ -12,7 +12,7 @@
 #define EDU_COMMAND	0x98
 #define EDU_RUN		0x1
 #define EDU_FROM_EDU	0x2
-#define EDU_BUFFER	0x40000		/* of 4 KiB, as DMA addresses it */
-#define EDU_REGS	0x1000		/* of the 1 MiB BAR, the part with registers */
+#define EDU_BUFFER	0x40000		/* DMA address of the 4 KiB buffer */
+#define EDU_REGS	0x1000		/* the part of the 1 MiB BAR that has registers */
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The emulated device of tests/emu as a user program sees it: what it is told
- * to do by one call each, and what came of it.
+ * The emulated device of tests/emu as a user program sees it. Each function has
+ * the device do one thing and returns the result.
  */
 #ifndef TETHER_TESTS_EMU_H
 #define TETHER_TESTS_EMU_H
@@ -16,7 +16,7 @@ struct emu {
 	unsigned int held;	/* pages pinned after the last command */
 };
 
-/* Its kernel module. Loading it twice is no error. */
+/* Load and unload the device's kernel module. Loading it twice is no error. */
 int emu_load(void);
 int emu_unload(void);
 
@@ -24,28 +24,31 @@ int emu_unload(void);
 int emu_open(struct emu *e, struct vfio_container *c, unsigned int number);
 void emu_close(struct emu *e);
 
-/* What the backend said: pages pinned, or -errno. prot: EMU_PROT_*. */
+/* Returns the backend's answer: how many pages it pinned, or -errno. prot: EMU_PROT_*. */
 int emu_pin(struct emu *e, uint64_t iova, unsigned int npages,
 	    unsigned int prot);
-/* How many pages of the range were pinned, each of which loses one pin. */
+/* Takes one pin off each pinned page of the range. Returns the number of these pages. */
 int emu_unpin(struct emu *e, uint64_t iova, unsigned int npages);
 
-/* Through the backend, at most EMU_DATA bytes. */
+/* Read and write the program's memory with the backend's dma_rw: at most EMU_DATA bytes. */
 int emu_read(struct emu *e, uint64_t iova, void *data, size_t len);
 int emu_write(struct emu *e, uint64_t iova, const void *data, size_t len);
 /* The same, by a kernel thread of the device's driver. */
 int emu_worker_read(struct emu *e, uint64_t iova, void *data, size_t len);
 int emu_worker_write(struct emu *e, uint64_t iova, const void *data, size_t len);
 
-/* In a page that is pinned, as a device's DMA would. */
+/* Read and write a page that the device has pinned, as a device's DMA would. */
 int emu_peek(struct emu *e, uint64_t iova, void *data, size_t len);
 int emu_poke(struct emu *e, uint64_t iova, const void *data, size_t len);
 
-/* How often it was told of an unmap since last asked, and of what last. */
+/*
+ * How often the device was told of an unmap since the last call of this function, and the
+ * range that it was told of last.
+ */
 int emu_notices(struct emu *e, uint64_t *iova, uint64_t *len);
-/* From now on it takes so long to do so. */
+/* From now on the device takes so long to answer when it is told of an unmap. */
 int emu_delay(struct emu *e, unsigned int ms);
-/* From now on it does not, or does again, give back what it is told goes. */
+/* From now on the device keeps its pins (or gives them back) when it is told of an unmap. */
 int emu_keep(struct emu *e, bool keep);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Failing allocations: see failnth.h. The kernel's documentation of what is
- * used: Documentation/fault-injection/fault-injection.rst.
+ * Failing allocations: see failnth.h. The kernel documents the files used here in
+ * Documentation/fault-injection/fault-injection.rst.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,7 +20,7 @@ static int fail_nth = -1;	/* /proc/self/fail-nth */
 static int make_it_fail = -1;	/* /proc/self/make-it-fail */
 static unsigned int workers_times;
 
-/* What is excepted otherwise, and what is said about each failure. */
+/* Settings: no allocation is exempt from failing, and failures are not logged. */
 static const struct {
 	const char *path;
 	const char *value;
@@ -106,7 +106,7 @@ static int left(const char *what)
 
 #define PAGES_TIMES	1000000000u
 
-/* The mark comes last: what this takes itself does not count. */
+/* Mark the thread last, so that allocations made by these writes do not count. */
 void fail_pages_arm(unsigned int nth)
 {
 	if (set("fail_page_alloc", "task-filter", 1) ||

@@ -1,33 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Failing allocations, on a kernel with fault injection: of the calling thread
- * the one that is asked for, or of kernel workers some.
+ * Makes allocations fail, on a kernel with fault injection: the nth one of the
+ * calling thread, or some of the kernel's workers.
  */
 #ifndef TETHER_TESTS_FAILNTH_H
 #define TETHER_TESTS_FAILNTH_H
 
 #include <stdbool.h>
 
-/* Any allocation may be made to fail, also those that could wait. -ENOENT: no. */
+/*
+ * Set fault injection up so that any allocation can fail, also one that may wait. -ENOENT
+ * if the kernel has no fault injection.
+ */
 int failnth_open(void);
 void failnth_close(void);
 
 /* The nth allocation (1: the first) of this thread from now on fails. */
 void failnth_arm(unsigned int nth);
-/* No more of that. True if it had come to the nth. */
+/* End failnth_arm(). True if the thread has made its nth allocation, which has failed. */
 bool failnth_disarm(void);
 
-/* This thread gets no page from now on from the nth on. */
+/* The nth page allocation of this thread from now on fails, and so do all after it. */
 void fail_pages_arm(unsigned int nth);
-/* No more of that. True if any was refused. */
+/* End fail_pages_arm(). True if an allocation has failed. */
 bool fail_pages_disarm(void);
 
 /*
- * Of the allocations of those kernel workers that are there now one in two
- * fails, until so many have.
+ * Of the allocations of the kernel workers that exist at this moment, every
+ * second one fails, until so many have failed.
  */
 int fail_workers(unsigned int times);
-/* No more of that. How many have failed, or -errno. */
+/* End fail_workers(). Returns how many allocations have failed, or -errno. */
 int fail_workers_end(void);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The IOMMU's fault records, whichever IOMMU there is: see fault.h.
+ * The IOMMU's fault records, for every kind of IOMMU: see fault.h.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,8 +13,8 @@
 #include "fault_source.h"
 
 /*
- * By how the kernel names the IOMMU; virtio's has the name of its device, and
- * AMD's is left out: of QEMU's the kernel hears of no fault.
+ * The source for each name that the kernel gives an IOMMU. virtio-iommu has the
+ * name of its device. AMD-Vi has no source: QEMU's reports no faults to the kernel.
  */
 static const struct {
 	const char *name;
@@ -102,7 +102,7 @@ static bool refill(struct fault_log *f)
 	ssize_t got;
 
 	if (sizeof(f->text) - f->len < FAULT_LINE)
-		f->len = 0;	/* no line is that long */
+		f->len = 0;	/* no record's line is that long: drop it */
 	do {
 		/* -EPIPE: records were overwritten before they were read. */
 		got = read(f->fd, f->text + f->len, sizeof(f->text) - f->len);
@@ -151,7 +151,7 @@ int fault_next(struct fault_log *f, struct fault *fault, int timeout_ms)
 	do {
 		if (take(f, fault))
 			return 0;
-		/* trace_pipe's poll wakes late on a slow timer: just look. */
+		/* poll() of trace_pipe wakes late, by a slow timer: read repeatedly. */
 		if (!refill(f))
 			nanosleep(&tick, NULL);
 	} while (now_ms() <= end);

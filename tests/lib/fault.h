@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The IOMMU's own fault records: that DMA was stopped, by whom it was tried
- * and where. The kernel logs only some of them, so each kind of IOMMU has a
- * source (fault_source.h) that gets at all that a test waits for.
+ * The IOMMU's fault records. Each says that the IOMMU has stopped DMA, which
+ * device started the DMA, and at which address. The kernel logs only some of
+ * them, so each kind of IOMMU has a source (fault_source.h) that delivers all
+ * records that a test waits for.
  *
- * QEMU's AMD-Vi records none that the kernel would see. There fault_wait()
- * succeeds at once, and bytes alone have to tell; a test that bytes tell
- * nothing asks faults_are_recorded() and skips itself.
+ * QEMU's AMD-Vi makes no records that the kernel could read. There fault_wait()
+ * succeeds at once, and a test has only the bytes in memory as evidence. A test
+ * to which bytes show nothing calls faults_are_recorded() and skips itself.
  */
 #ifndef TETHER_TESTS_FAULT_H
 #define TETHER_TESTS_FAULT_H
@@ -15,13 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FAULT_LINE	4096	/* more than any */
+#define FAULT_LINE	4096	/* longer than any line of a source */
 
 struct fault {
 	uint16_t source;	/* bus << 8 | devfn */
 	uint64_t addr;		/* IOVA, page aligned */
 	bool write;
-	bool either_way;	/* the IOMMU does not tell */
+	bool either_way;	/* the IOMMU does not tell reads from writes */
 	uint8_t reason;
 };
 
@@ -32,9 +33,9 @@ struct fault_log {
 	int fd;
 	char text[16384];	/* read, not yet parsed */
 	size_t len;
-	/* The source's own. */
+	/* Used by the source alone. */
 	char instance[80];
-	struct fault last;	/* handler still running if pending */
+	struct fault last;	/* if pending: the kernel's handler for it still runs */
 	bool pending;
 	uint64_t word[4];
 	unsigned int words;
@@ -48,8 +49,8 @@ int fault_open(struct fault_log *f);
 void fault_close(struct fault_log *f);
 
 /*
- * Let the kernel get through what is reported, if that takes it long: its
- * thread for this may keep other work off a CPU.
+ * Wait until the kernel has handled all reported faults, if it is slow: its
+ * thread that handles them may keep other work off a CPU meanwhile.
  */
 void fault_settle(struct fault_log *f);
 

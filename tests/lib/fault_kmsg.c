@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fault records of the IOMMUs whose drivers log each event as it is:
- * virtio-iommu and SMMUv3. The log has a limit of some lines in every few
- * seconds; tests/faults lifts it for a budget of records, which is topped up
- * whenever a test is about to look. It is small, since QEMU's virtio-iommu
- * reports a write of one page as a thousand faults.
+ * Fault records of the IOMMUs whose drivers log each event: virtio-iommu and
+ * SMMUv3. The kernel limits such log lines to a few in some seconds. The module
+ * tests/faults lifts the limit for a budget of records, which this file fills up
+ * whenever a test is about to read records. The budget is small, since QEMU's
+ * virtio-iommu reports a write of one page as a thousand faults.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,9 +35,9 @@ static int log_open(struct fault_log *f)
 }
 
 /*
- * QEMU raises the interrupt as it reports a fault, and in the interrupt the driver
- * takes all that is queued. So once a thread has run on a CPU, the driver has
- * taken what was to be taken there, however long the CPU had stood still.
+ * QEMU raises an interrupt when it reports a fault, and the interrupt's handler takes
+ * all queued faults. So once a thread has run on a CPU, the handlers that were due on
+ * that CPU have run before it, however long the CPU had stood still.
  */
 static void virtio_settle(struct fault_log *f)
 {
@@ -60,7 +60,7 @@ static void virtio_more(struct fault_log *f)
 	proc_write_file(BUDGET, RECORDS);
 }
 
-/* "page fault from EP 56 at 0x2000000000 [W]"; QEMU does not say which way. */
+/* "page fault from EP 56 at 0x2000000000 [W]"; QEMU does not tell reads from writes. */
 static bool virtio_take(struct fault_log *f, char *line, struct fault *fault)
 {
 	char *at = strstr(line, "fault from EP ");
@@ -87,9 +87,9 @@ const struct fault_source fault_virtio = {
 };
 
 /*
- * An event takes five lines here, and a serial console. The SMMU says when the
- * driver has taken the last of a thousand, which it soon has if it need not
- * log them.
+ * An event takes five lines on a slow serial console. The SMMU's registers show
+ * when the driver has taken all of a thousand events, which does not take long if
+ * the driver need not log them.
  */
 static void smmu_settle(struct fault_log *f)
 {
@@ -124,7 +124,7 @@ static void smmu_close_log(struct fault_log *f)
 #define EVENT_READ(word)	((word)[1] >> 35 & 1)
 #define EVENT_ADDRESS(word)	((word)[2])
 
-/* "event 0x10 received:", then its words, a line each. */
+/* "event 0x10 received:", then a line for each of the event's words. */
 static bool smmu_take(struct fault_log *f, char *line, struct fault *fault)
 {
 	char *at = strchr(line, ';'), *word;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where fault records come from, one source a kind of IOMMU: between fault.c
- * and the sources only.
+ * Where fault records come from: one source for each kind of IOMMU. Only
+ * fault.c and the sources include this file.
  */
 #ifndef TETHER_TESTS_FAULT_SOURCE_H
 #define TETHER_TESTS_FAULT_SOURCE_H
@@ -12,11 +12,11 @@ struct fault_source {
 	/* Sets f->fd to what can be read, line by line, without blocking. */
 	int (*open)(struct fault_log *f);
 	void (*close)(struct fault_log *f);
-	/* Is this line (the last of) a record? */
+	/* True if a record ends with this line; the record is then in fault. */
 	bool (*take)(struct fault_log *f, char *line, struct fault *fault);
-	/* What has been seen so far was not the last, if there. */
+	/* Optional: the records so far are done with, and further ones will be read. */
 	void (*more)(struct fault_log *f);
-	/* Returns when the driver is done, if there. */
+	/* Optional: returns when the driver has handled all faults. */
 	void (*settle)(struct fault_log *f);
 };
 

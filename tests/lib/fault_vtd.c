@@ -2,8 +2,8 @@
 /*
  * VT-d's fault records: a kprobe at the entry of its fault interrupt copies
  * the hardware's fault recording register, before the kernel clears it, into
- * a trace buffer of our own. The emulated VT-d has one such register: of faults
- * that come faster than the interrupt is handled, the first is recorded.
+ * a trace buffer of our own. The emulated VT-d has one such register: if further
+ * faults come before the interrupt is handled, only the first is recorded.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
  */
 #define PROBE	"p:tether/dmar_fault dmar_fault " \
 		"lo=+0x220(+0(%si)):x64 hi=+0x228(+0(%si)):x64\n"
-/* Only after it has returned has the register room for the next fault. */
+/* The register can record the next fault only after dmar_fault() has returned. */
 #define DONE	"r:tether/dmar_fault_done dmar_fault\n"
 
 #define FRCD_FAULT(hi)	((hi) >> 63)

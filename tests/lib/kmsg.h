@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel's log, from a moment on.
+ * Reads the kernel's log from a moment on that the test chooses.
  */
 #ifndef TETHER_TESTS_KMSG_H
 #define TETHER_TESTS_KMSG_H
 
 #include <stdbool.h>
 
-/* What is logged from here on; reading does not wait for it. A fd, or -errno. */
+/* A nonblocking fd from which lines logged after this call can be read, or -errno. */
 int kmsg_open(void);
-/* Has the backend logged a line with this in it? Reads what there is. */
+/* Read all lines that fd has. True if the backend has logged one that contains text. */
 bool kmsg_says(int fd, const char *text);
 
 #endif

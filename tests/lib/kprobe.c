@@ -49,11 +49,11 @@ int kprobe_open(void)
 	int ret;
 
 	nr_events = 0;
-	rmdir(INSTANCE);	/* of a program that did not get to its end */
+	rmdir(INSTANCE);	/* a program that was killed has left it behind */
 	if (mkdir(INSTANCE, 0700))
 		return -errno;
 	in_instance("tracing_on", "0");
-	/* CPUs' own clocks may differ by more than what is to be told apart */
+	/* The CPUs' own clocks may differ by more than the time between two events. */
 	ret = in_instance("trace_clock", "counter");
 	return ret;
 }
@@ -71,7 +71,7 @@ void kprobe_close(void)
 	}
 }
 
-/* Newer kernels say -EINVAL of a function that they have not got. */
+/* Newer kernels return -EINVAL for a function that does not exist. */
 static bool has_symbol(const char *symbol)
 {
 	FILE *file = fopen("/proc/kallsyms", "re");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Which functions of the kernel the calling thread went through, and with what:
- * kprobe events in a tracefs instance of their own. One user at a time.
+ * Records which functions of the kernel the calling thread calls, and with which
+ * arguments, by kprobe events in a tracefs instance of their own. Only one program
+ * may use this at a time.
  */
 #ifndef TETHER_TESTS_KPROBE_H
 #define TETHER_TESTS_KPROBE_H
@@ -17,12 +18,12 @@ struct kprobe_hit {
 	uint64_t arg[KPROBE_ARGS];
 };
 
-/* 0 or -errno; kprobe_close() is right after either. */
+/* 0 or -errno; the caller calls kprobe_close() in either case. */
 int kprobe_open(void);
 void kprobe_close(void);
 
 /*
- * An event of that name wherever symbol is entered. args: up to KPROBE_ARGS of the
+ * Record an event of that name when symbol is called. args: up to KPROBE_ARGS of the
  * kernel's fetch arguments, each with its type, separated by spaces ("$arg2:x64").
  * -ENOENT if the kernel has no such function, or none that can be probed.
  */
@@ -33,8 +34,8 @@ int kprobe_start(void);
 int kprobe_stop(void);
 
 /*
- * What was recorded, in order. Returns how many, or -errno: -EOVERFLOW if there is
- * more, or some of it was lost.
+ * Get the recorded events, in order. Returns how many, or -errno: -EOVERFLOW if there
+ * are more than max, or if the kernel has lost some.
  */
 int kprobe_read(struct kprobe_hit *hits, size_t max);
 

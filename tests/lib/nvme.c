@@ -173,7 +173,7 @@ int nvme_open(struct nvme *n, struct vfio_container *c, const char *bdf,
 	if (ret)
 		goto fail;
 	memcpy(n->identity, n->mem + 2 * NVME_PAGE, NVME_IDENTIFY_LEN);
-	if (n->identity[0] || n->identity[1])	/* vendor ID: it was written */
+	if (n->identity[0] || n->identity[1])	/* vendor ID: the data was written */
 		return 0;
 	ret = -ENODATA;
 fail:

@@ -2,10 +2,10 @@
 /*
  * A tiny NVMe host: one admin queue, one command in flight.
  *
- * Identify Controller writes the same 4 KiB to any IOVA within microseconds,
- * which makes it the DMA writer for "not even for an instant" loops. The
- * device reports success even if the IOMMU stopped the write: only the bytes
- * tell.
+ * The command Identify Controller writes the same 4 KiB to any IOVA within
+ * microseconds. So tests use it as the DMA writer in loops that have to find
+ * even a very short hole. The device reports success even if the IOMMU stopped
+ * the write: only the bytes in memory show whether it arrived.
  */
 #ifndef TETHER_TESTS_NVME_H
 #define TETHER_TESTS_NVME_H

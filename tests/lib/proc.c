@@ -97,7 +97,7 @@ long proc_pages_pinned(void)
 	const char *up, *down;
 	int ret;
 
-	/* The counters are kept per CPU; this collects them. */
+	/* The kernel keeps these counters per CPU; this write adds them up. */
 	ret = proc_write_file("/proc/sys/vm/stat_refresh", "1");
 	if (!ret)
 		ret = proc_read_file("/proc/vmstat", text, sizeof(text));
@@ -110,7 +110,7 @@ long proc_pages_pinned(void)
 	return strtol(up + 21, NULL, 10) - strtol(down + 21, NULL, 10);
 }
 
-/* 0 also if it is no worker, or has gone. */
+/* Returns 0 also if the process is no kernel worker, or has ended. */
 static long kworker_ticks(const char *pid)
 {
 	unsigned long user, system;
@@ -123,7 +123,7 @@ static long kworker_ticks(const char *pid)
 	rest = strrchr(text, ')');
 	if (!rest || !strstr(text, "(kworker/"))
 		return 0;
-	/* the first behind the name is field 3, and these are 14 and 15 */
+	/* The first field behind the name is number 3; utime and stime are 14 and 15. */
 	if (sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
 		   &user, &system) != 2)
 		return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The process: what the kernel accounts to it, and running a function in a
- * child of its own, with fewer privileges if wanted.
+ * Reads the kernel's accounting of processes, and runs functions in a child
+ * process, which may have fewer privileges.
  */
 #ifndef TETHER_TESTS_PROC_H
 #define TETHER_TESTS_PROC_H
@@ -12,20 +12,20 @@
 
 #define PROC_KEEP	((uint64_t)-1)
 
-/* A "Vm...:" line of /proc/PID/status in KiB; pid 0 is the caller. -errno. */
+/* A "Vm...:" line of /proc/PID/status in KiB, or -errno; pid 0 is the caller. */
 long proc_status_kb(pid_t pid, const char *field);
-/* A line of /proc/meminfo in KiB. */
+/* A line of /proc/meminfo in KiB, or -errno. */
 long proc_meminfo_kb(const char *field);
-/* Pages ever pinned by the kernel less those unpinned. -errno. */
+/* How many pages the kernel has pinned now (pinned since boot, less unpinned), or -errno. */
 long proc_pages_pinned(void);
 
-/* CPU time that the kernel's workers have used so far, in microseconds. -errno. */
+/* CPU time that the kernel's workers have used so far, in microseconds, or -errno. */
 long proc_kworkers_usec(void);
 
 /*
  * Run fn(arg) in a forked child as an unprivileged user without capabilities
- * and with this RLIMIT_MEMLOCK (PROC_KEEP: leave it). Returns what fn
- * returned (0..120), or -errno; -EINTR if the child died from a signal.
+ * and with this RLIMIT_MEMLOCK (PROC_KEEP: the caller's). Returns fn's result
+ * (0..120), or -errno; -EINTR if a signal has killed the child.
  */
 int proc_run_unprivileged(uint64_t memlock, int (*fn)(void *arg), void *arg);
 /* The same with all privileges kept. */

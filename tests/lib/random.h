@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Random numbers whose whole state is ours (splitmix64): the same seed gives
- * the same operations on every machine.
+ * Random numbers that depend on struct random alone (splitmix64), so that the
+ * same seed gives the same operations on every machine.
  */
 #ifndef TETHER_TESTS_RANDOM_H
 #define TETHER_TESTS_RANDOM_H

@@ -32,7 +32,7 @@ static void reply(struct slow_fs *fs, uint64_t unique, int error,
 		{ .iov_base = (void *)body, .iov_len = len },
 	};
 
-	/* one that was interrupted is not there any more */
+	/* ENOENT: the request was interrupted and does not exist any more. */
 	if (writev(fs->fd, v, 2) < 0 && errno != ENOENT && errno != ENODEV)
 		fprintf(stderr, "slow_fs: reply: %s\n", strerror(errno));
 }
@@ -235,12 +235,12 @@ void slow_fs_answer_last(struct slow_fs *fs)
 	pthread_mutex_unlock(&fs->lock);
 }
 
-/* What is still mapped or open of the file fails from then on. */
+/* From then on accesses to mappings and open descriptors of the file fail. */
 void slow_fs_stop(struct slow_fs *fs)
 {
 	slow_fs_answer(fs, true);
 	umount2(fs->dir, MNT_FORCE | MNT_DETACH);
-	/* forced, which ends the connection, and with it the server's read() */
+	/* MNT_FORCE has ended the connection, and with it the server's read(). */
 	pthread_join(fs->server, NULL);
 	close(fs->fd);
 	rmdir(fs->dir);

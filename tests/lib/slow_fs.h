@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A file system of the test's own (FUSE) with one file, none of whose reads is
- * answered until the test says so: whoever reads the file, or touches it where it is
- * mapped, waits as long as the test likes. Functions return 0 or -errno.
+ * A FUSE file system that the test serves. It has one file, and answers no read of it
+ * until the test says so. So a thread that reads the file, or touches a mapping of it,
+ * waits for as long as the test wants. Functions return 0 or -errno.
  */
 #ifndef TETHER_TESTS_SLOW_FS_H
 #define TETHER_TESTS_SLOW_FS_H
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define SLOW_FS_LEN	(1UL << 20)	/* of the file, all zeros */
-#define SLOW_FS_HELD	256		/* reads held at most; more are answered */
+#define SLOW_FS_HELD	256		/* reads that can wait; further ones are answered */
 
 struct slow_fs {
 	char dir[32];
@@ -30,20 +30,20 @@ struct slow_fs {
 };
 
 int slow_fs_start(struct slow_fs *fs);
-/* Reads that wait now. */
+/* How many reads wait now. */
 unsigned int slow_fs_waiting(struct slow_fs *fs);
-/* Answer those that wait; on: and all that come from now on. */
+/* Answer the reads that wait; if on, answer all later reads at once, too. */
 void slow_fs_answer(struct slow_fs *fs, bool on);
-/* Answer the one that came last. */
+/* Answer the read that came last. */
 void slow_fs_answer_last(struct slow_fs *fs);
 void slow_fs_stop(struct slow_fs *fs);
 
 /*
- * For the calling process: an asynchronous read of the file, which nobody waits for
- * but the process's end (exit_aio()).
+ * Start an asynchronous read of the file in the calling process. Only the end of the
+ * process waits for this read, in exit_aio().
  */
 int slow_fs_read_ahead_of_exit(const struct slow_fs *fs);
-/* A private mapping of its first page, not touched yet; NULL with errno set. */
+/* Map the file's first page privately, without touching it; NULL with errno set. */
 void *slow_fs_page(const struct slow_fs *fs);
 
 #endif

@@ -22,14 +22,14 @@
 
 #define STRTAB_BASE	0x80
 #define STRTAB_BASE_CFG	0x88
-/* These two on page 1. */
+/* These two registers are on page 1. */
 #define EVENTQ_PROD	0xa8
 #define EVENTQ_CONS	0xac
 
 #define STE_SIZE	64
 #define STE_VALID	1
 #define STE_STAGE_1	5
-#define CD_MAIR		24	/* bytes into it */
+#define CD_MAIR		24	/* byte offset in the context descriptor */
 #define CD_VALID	(1ULL << 31)
 
 #define LEVELS		4
@@ -37,7 +37,7 @@
 #define PAGE_BITS	12
 #define AP_READ_ONLY	2
 
-/* A stretch of RAM, and where /proc/kcore has it. */
+/* A stretch of RAM, and its offset in /proc/kcore. */
 struct smmu_ram {
 	uint64_t phys, len, offset;
 };
@@ -47,7 +47,7 @@ static uint64_t bits(uint64_t word, unsigned int high, unsigned int low)
 	return word >> low & (~0ULL >> (63 - high + low));
 }
 
-/* An address field lies in the word where it lies in the address. */
+/* Address fields have the same bit positions in the word as in the address. */
 static uint64_t address(uint64_t word, unsigned int high, unsigned int low)
 {
 	return bits(word, high, low) << low;
@@ -100,7 +100,7 @@ bool smmu_events_pending(const volatile uint8_t *registers)
 	return read32(registers + EVENTQ_PROD) != read32(registers + EVENTQ_CONS);
 }
 
-/* RAM's stretches, from the headers of what looks like a core dump. */
+/* Find the stretches of RAM in the ELF headers of /proc/kcore. */
 static int find_ram(struct smmu *s)
 {
 	Elf64_Ehdr elf;
@@ -164,7 +164,7 @@ static int read_word(struct smmu *s, uint64_t phys, uint64_t *word)
 	return -EFAULT;
 }
 
-/* Where a stream's entry is, in a table of one level or two. */
+/* Find the address of a stream's entry, in a stream table of one level or two. */
 static int find_stream(struct smmu *s, uint32_t stream, uint64_t *phys)
 {
 	uint64_t base = read32(s->regs + STRTAB_BASE) |
@@ -191,7 +191,7 @@ static int find_stream(struct smmu *s, uint32_t stream, uint64_t *phys)
 	return 0;
 }
 
-/* The context descriptor of a stream that has stage 1 and one context. */
+/* Find the context descriptor of a stream that has only stage 1 and one context. */
 static int find_context(struct smmu *s, uint32_t stream, uint64_t *phys)
 {
 	uint64_t at, word;
@@ -245,7 +245,7 @@ int smmu_lookup(struct smmu *s, const char *bdf, uint64_t iova,
 	uint64_t context, config, table, mair, found;
 	int ret;
 
-	/* The board gives the stream of a PCI function its requester's number. */
+	/* On this board the stream number of a PCI function is its requester ID. */
 	if (sscanf(bdf, "%*x:%x:%x.%x", &bus, &slot, &function) != 3)
 		return -EINVAL;
 	ret = find_context(s, bus << 8 | slot << 3 | function, &context);

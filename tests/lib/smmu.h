@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What an SMMUv3 does with a device's access, by its own tables: the walk that
- * the hardware makes, from its registers to the page-table entry. Needs a
- * kernel that lets root read them (iomem=relaxed, /proc/kcore).
+ * Finds out what an SMMUv3 does with a device's access. It walks the SMMU's tables
+ * as the hardware does, from the registers to the page-table entry. The kernel has
+ * to let root read the registers and tables (iomem=relaxed, /proc/kcore).
  */
 #ifndef TETHER_TESTS_SMMU_H
 #define TETHER_TESTS_SMMU_H
@@ -30,14 +30,14 @@ struct smmu {
 	size_t pieces;
 };
 
-/* A page of its registers, or NULL with errno set: ENODEV if there is none. */
+/* Map a page of the SMMU's registers. NULL with errno set; ENODEV if there is no SMMU. */
 const volatile uint8_t *smmu_map(unsigned int offset);
 void smmu_unmap(const volatile uint8_t *registers);
 
 #define SMMU_PAGE_0	0
 #define SMMU_PAGE_1	0x10000
 
-/* Has it reported what the driver has not seen yet? Of page 1. */
+/* Has the SMMU reported events that the driver has not read yet? Takes SMMU_PAGE_1. */
 bool smmu_events_pending(const volatile uint8_t *registers);
 
 int smmu_open(struct smmu *s);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One thread on each CPU, of a priority that nothing in the guest is above,
- * sleeps and looks at the clock. When it comes back late, its CPU was not run.
+ * On each CPU one thread, whose priority no other thread in the guest exceeds,
+ * sleeps and reads the clock. If it wakes late, the host has not run its CPU.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,9 +16,9 @@
 #include "stall.h"
 
 #define NAP_NS		2000000
-#define LATE		0.003	/* s, beyond the nap: more than a wakeup takes */
+#define LATE		0.003	/* s, beyond the sleep: more than a wakeup takes */
 #define CPUS		16
-#define KEPT		256	/* stalls of a CPU, the latest */
+#define KEPT		256	/* how many of a CPU's stalls are remembered: the latest */
 
 struct watch {
 	pthread_t thread;

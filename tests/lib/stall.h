@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Why a deadline may be missed with the module not at fault: an emulated CPU
- * that its host does not run stands still, and a kernel that watches itself is
- * slow.
+ * Tells when a deadline was missed although the module is not at fault: if the
+ * host does not run an emulated CPU, that CPU stands still, and a debug kernel
+ * is slow.
  */
 #ifndef TETHER_TESTS_STALL_H
 #define TETHER_TESTS_STALL_H
@@ -11,10 +11,10 @@ double now(void);		/* seconds, CLOCK_MONOTONIC */
 
 int stall_watch(void);
 
-/* Seconds between two times of now() in which some CPU stood still. */
+/* For how many seconds between start and end, both of now(), a CPU stood still. */
 double stalled(double start, double end);
 
-/* How much longer everything may take on this kernel. */
+/* The factor by which deadlines are longer on this kernel; more than 1 on debug kernels. */
 unsigned int patience(void);
 
 #endif

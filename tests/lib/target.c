@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The witness of DMA: see target.h.
+ * Reading a device's memory to see what DMA has done: see target.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -144,7 +144,7 @@ void target_pattern(void *buf, size_t len)
 		if (got > 0)
 			done += got;
 	}
-	/* Neither the start nor the end may look like cleared memory. */
+	/* Cleared memory must not equal the start or the end of the pattern. */
 	byte[0] |= 0x41;
 	byte[len - 1] |= 0x41;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The witness: a device's memory seen by a path that has nothing to do with
- * the mapping under test.
+ * Reads and writes a device's memory by a path that does not use the mapping
+ * under test, so that tests can see whether DMA has arrived there.
  *
- * While the device belongs to VFIO that is read and write on its file (the
- * kernel's own mapping of the BAR). Once the host has it back, it is the
- * host's resource file.
+ * While the device belongs to VFIO, the path is read() and write() on the
+ * device's file, which use the kernel's own mapping of the BAR. When the host
+ * has the device back, the path is the BAR's resource file in sysfs.
  */
 #ifndef TETHER_TESTS_TARGET_H
 #define TETHER_TESTS_TARGET_H
@@ -27,8 +27,9 @@ bool target_has(const struct target *t, uint64_t offset, const void *data,
 		size_t len);
 
 /*
- * A BAR as the host maps it after the device has left vfio-pci. On Arm that is
- * device memory, which memset() and its like must not touch: by aligned words.
+ * A BAR as the host maps it after the device has left vfio-pci. On Arm it is
+ * mapped as device memory, on which memset() and memcpy() may fault, so these
+ * functions access it by aligned words.
  */
 struct host_bar {
 	uint8_t *mem;
@@ -43,10 +44,10 @@ void host_bar_clear(struct host_bar *h, size_t offset, size_t len);
 bool host_bar_has(const struct host_bar *h, size_t offset, const void *data,
 		  size_t len);
 
-/* The host's hand on memory decoding, past VFIO. 0 or -errno. */
+/* Switch memory decoding by writing to config space without VFIO's knowledge. 0 or -errno. */
 int host_decoding(const char *bdf, bool on);
 
-/* A pattern no memory holds by accident; differs for every call. */
+/* Fill buf with a random pattern, which differs for every call. */
 void target_pattern(void *buf, size_t len);
 
 #endif

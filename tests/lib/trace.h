@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The module's tracepoints, in a tracefs instance of this program's own.
- * Functions return 0 or -errno.
+ * Records the module's tracepoints in a tracefs instance that only this program
+ * uses. Functions return 0 or -errno.
  */
 #ifndef TETHER_TESTS_TRACE_H
 #define TETHER_TESTS_TRACE_H
@@ -14,13 +14,14 @@ void trace_close(void);
 int trace_clear(void);
 
 /*
- * The first record since trace_clear() that has all of these texts, a NULL at
- * the end: its line, from the event's name on. NULL if there is none.
+ * Find the first record since trace_clear() that contains all of these texts;
+ * the last argument is NULL. Returns the record's line from the event's name on,
+ * or NULL if there is no such record.
  */
 const char *trace_find(const char *event, ...) __attribute__((sentinel));
 /* How many records of that event there are. -errno. */
 int trace_count(const char *event);
-/* A field of a record, as "owner=". Returns what follows, or NULL. */
+/* Returns the text behind a field's name ("owner=") in a record, or NULL. */
 const char *trace_field(const char *record, const char *field);
 
 #endif

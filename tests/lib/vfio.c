@@ -122,7 +122,7 @@ const void *vfio_iommu_cap(const struct vfio_iommu_type1_info *info,
 
 		if (header->id == id)
 			return header;
-		/* A chain only goes forward; anything else would loop. */
+		/* A valid chain's offsets only increase; any other chain might loop. */
 		if (header->next <= offset)
 			break;
 		offset = header->next;
@@ -330,7 +330,7 @@ void vfio_device_close(struct vfio_device *d)
 	d->fd = -1;
 	if (d->group < 0)
 		return;
-	/* Busy while an mmap holds the device open: closing it is enough. */
+	/* EBUSY if an mmap holds the device open; then closing the group is enough. */
 	if (vfio_group_detach(d->group, d->container))
 		d->container->groups--;
 	close(d->group);
@@ -464,7 +464,7 @@ int vfio_reset(struct vfio_device *d)
 
 int vfio_hot_reset(struct vfio_device *d)
 {
-	/* The device's own group covers its bus in every use here. */
+	/* For every device here the device's own group has all devices of its bus. */
 	struct vfio_pci_hot_reset *reset =
 		calloc(1, sizeof(*reset) + sizeof(reset->group_fds[0]));
 	int ret;

@@ -2,8 +2,8 @@
 /*
  * VFIO containers and PCI devices as a user program sees them.
  *
- * Every function that can fail returns 0 or -errno (pointers: NULL with errno
- * set), and none of them knows about a test framework.
+ * Every function that can fail returns 0 or -errno (one that returns a pointer:
+ * NULL, with errno set). The functions do not depend on a test framework.
  */
 #ifndef TETHER_TESTS_VFIO_H
 #define TETHER_TESTS_VFIO_H
@@ -43,19 +43,19 @@ int vfio_dma_unmap(struct vfio_container *c, uint64_t iova, uint64_t size,
 		   uint64_t *unmapped);
 int vfio_dma_unmap_all(struct vfio_container *c, uint64_t *unmapped);
 
-/* A malloc()ed copy, with its whole capability chain. */
+/* *info is a copy from malloc(), with the whole chain of capabilities. */
 int vfio_iommu_info(struct vfio_container *c,
 		    struct vfio_iommu_type1_info **info);
 const void *vfio_iommu_cap(const struct vfio_iommu_type1_info *info,
 			   uint16_t id);
-/* The highest IOVA that may be mapped, 0 if that is not known. */
+/* The highest IOVA that may be mapped, or 0 if it is not known. */
 uint64_t vfio_last_iova(struct vfio_container *c);
-/* The IOVAs by which a device signals interrupts: nobody may map them. */
+/* The IOVAs to which a device writes to signal interrupts. MAP_DMA refuses them. */
 int vfio_msi_window(const char *bdf, uint64_t *first, uint64_t *last);
 
-/* Groups: what vfio_device_open() is made of. */
+/* Groups: the steps of which vfio_device_open() consists. */
 int vfio_group_open(const char *bdf);	/* fd or -errno */
-/* The same by the link to the group in the device's sysfs directory, of any bus. */
+/* The same for a device of any bus, by the link to its group in its sysfs directory. */
 int vfio_group_open_link(const char *path_of_link);
 int vfio_group_attach(int group, struct vfio_container *c);
 int vfio_group_detach(int group, struct vfio_container *c);
@@ -69,18 +69,18 @@ bool vfio_device_present(const char *bdf);
 int vfio_device_open(struct vfio_device *d, struct vfio_container *c,
 		     const char *bdf);
 /*
- * The last two of that, for a device whose name and container are set. Takes the
- * group, closes it on failure, and returns it if it is -errno.
+ * The last two steps of vfio_device_open(), for a device whose name and container are
+ * set. Takes over the fd group, and closes it on failure. If group is -errno, returns it.
  */
 int vfio_device_open_in(struct vfio_device *d, int group);
 /*
- * As vfio_device_open(), but a process that was killed may still be on its way out, or gone
- * with its memory still looked at by restore: waits up to ten seconds, more where
- * the kernel is slow, while the device is busy. Not after *stop, if there is one.
+ * As vfio_device_open(), but waits while the device is busy, because a process that was
+ * killed has not ended yet, or because restore still reads its memory. Waits for ten
+ * seconds, longer on a slow kernel, or until *stop is true if stop is not NULL.
  */
 int vfio_device_open_patiently(struct vfio_device *d, struct vfio_container *c,
 			       const char *bdf, const atomic_bool *stop);
-/* Close the device, take its group out of the container. mmaps stay. */
+/* Close the device and take its group out of the container. mmaps of its memory stay. */
 void vfio_device_close(struct vfio_device *d);
 
 /* Have an MSI-X vector signalled to an eventfd. */
@@ -89,7 +89,7 @@ int vfio_msix_enable(struct vfio_device *d, unsigned int vector, int eventfd);
 int vfio_region_info(struct vfio_device *d, unsigned int region,
 		     struct vfio_region_info *info);
 uint64_t vfio_region_size(struct vfio_device *d, unsigned int region);
-/* mmap() part of a region; at: exact address (replaced if in use) or NULL. */
+/* mmap() a part of a region, at address at (replacing what is mapped there) or anywhere. */
 void *vfio_region_mmap(struct vfio_device *d, unsigned int region,
 		       uint64_t offset, size_t len, int prot, void *at);
 int vfio_region_read(struct vfio_device *d, unsigned int region,
@@ -98,8 +98,8 @@ int vfio_region_write(struct vfio_device *d, unsigned int region,
 		      uint64_t offset, const void *buf, size_t len);
 
 /*
- * Address space that nothing else uses: len bytes, PROT_NONE, starting skew
- * bytes past a multiple of align (a power of two).
+ * Reserve len bytes of address space with PROT_NONE. The range starts skew bytes
+ * past a multiple of align (a power of two).
  */
 void *vfio_reserve(size_t len, size_t align, size_t skew);
 
