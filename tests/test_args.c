@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pointers that lead nowhere: in every ioctl, at every byte that is read or
- * written, and none of it leaves anything behind.
+ * Bad pointers in every ioctl, at every byte that the kernel reads or writes: the
+ * ioctl has to refuse them, and must not leave a part of its work behind.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static struct vfio_container container;
 static struct vfio_device device;
 static uint8_t *mem;
 
-/* Two pages of which only the first is there, and it once more, read-only. */
+/* edge: two pages, of which only the first is mapped. read_only: that page, read-only. */
 static uint8_t *edge, *read_only;
 
 static struct unmap {
@@ -84,7 +84,7 @@ static int map_memory(void)
 	return vfio_dma_map(&container, mem, IOVA, MEM_LEN, VFIO_DMA_RW);
 }
 
-/* All of arg must be there: with any part of it missing it is a bad pointer. */
+/* If any byte of arg is not accessible, the ioctl has to fail with EFAULT. */
 static void refuse_places(unsigned long request, const void *arg, size_t len)
 {
 	static const uint64_t nowhere[] = {
@@ -113,7 +113,7 @@ static void check_info(void)
 	ok(vfio_iommu_info(&container, &info));
 	len = info->argsz;
 	refuse_places(VFIO_IOMMU_GET_INFO, info, len);
-	/* It is all written to, and the last byte that may be is enough. */
+	/* The ioctl succeeds if arg ends exactly at the last byte of the writable page. */
 	memcpy(edge, info, len);
 	refused(EFAULT, call(VFIO_IOMMU_GET_INFO, read_only));
 	at = (void *)(edge + PAGE - len);
@@ -135,7 +135,7 @@ static void check_map(void)
 	};
 
 	refuse_places(VFIO_IOMMU_MAP_DMA, &map, sizeof(map));
-	/* None of it has mapped anything, and the struct is only read. */
+	/* None of these calls has mapped memory, and the ioctl only reads the struct. */
 	memcpy(edge, &map, sizeof(map));
 	ok(call(VFIO_IOMMU_MAP_DMA, read_only));
 	refused(EEXIST, call(VFIO_IOMMU_MAP_DMA, read_only));
@@ -151,7 +151,7 @@ static void check_unmap(void)
 
 	refuse_places(VFIO_IOMMU_UNMAP_DMA, &unmap, sizeof(unmap));
 	refused(EEXIST, map_memory());
-	/* Done, but it cannot be said. */
+	/* The ioctl has unmapped, but cannot write the size back. */
 	memcpy(edge, &unmap, sizeof(unmap));
 	refused(EFAULT, call(VFIO_IOMMU_UNMAP_DMA, read_only));
 	ok(map_memory());
@@ -192,7 +192,7 @@ static int unmap_at(void *bitmap)
 	return call(VFIO_IOMMU_UNMAP_DMA, &unmap);
 }
 
-/* access_ok() alone tells an address that no process can have: -EINVAL. */
+/* access_ok() refuses an address that no process can have; only then it is -EINVAL. */
 static void check_bitmaps(int (*at)(void *bitmap))
 {
 	size_t i;
@@ -244,7 +244,7 @@ static void bad_pointers_are_efault_everywhere(void **state)
 	check_dirty_pages();
 	check_bitmaps(get_at);
 	check_bitmaps(unmap_at);
-	/* At its last byte the edge is as good as any other place. */
+	/* A bitmap that ends at the last byte of the writable page is accepted. */
 	ok(get_at(edge + PAGE - sizeof(bits)));
 	ok(unmap_at(edge + PAGE - sizeof(bits)));
 	ok(map_memory());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The log of dirty pages: which bits are set, and when they are forgotten.
+ * The log of dirty pages: which bits are set, and when pages become clean again.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static struct vfio_container container;
 static struct vfio_device device;	/* with an IOMMU */
 static struct emu emu;
 static uint8_t *mem;			/* PAGES pages */
-static uint64_t bits[WORDS + 1];	/* the last is nobody's */
+static uint64_t bits[WORDS + 1];	/* the last word must not be written */
 
 struct get {
 	struct vfio_iommu_type1_dirty_bitmap dirty;
@@ -99,7 +99,7 @@ static int dirty_log(uint32_t flags)
 	return sys_ioctl(VFIO_IOMMU_DIRTY_PAGES, &dirty);
 }
 
-/* What a correct request for so many pages from IOVA on looks like. */
+/* A correct request for so many pages from IOVA on. */
 static struct get request(unsigned int npages)
 {
 	return (struct get){
@@ -178,7 +178,7 @@ static bool is_dirty(unsigned int page)
 	return bits[page / 64] >> page % 64 & 1;
 }
 
-/* Exactly these pages, of all that the bitmap has room for. */
+/* Exactly these pages have to be dirty, of all for which the bitmap has bits. */
 static void expect_dirty(const unsigned int *pages, unsigned int count)
 {
 	unsigned int page, i = 0;
@@ -234,7 +234,7 @@ static void version_1_has_no_dirty_log(void **state)
 	refused(EACCES, dirty_log(START));
 	refused(EACCES, dirty_log(STOP));
 	refused(EACCES, get_bits(64));
-	/* Not even the argument is looked at. */
+	/* The ioctl fails before it reads its argument. */
 	refused(EACCES, sys_ioctl(VFIO_IOMMU_DIRTY_PAGES, NULL));
 }
 
@@ -271,11 +271,11 @@ static void check_flags(void)
 	refused(EINVAL, dirty_log(START | STOP));
 	refused(EINVAL, dirty_log(STOP | GET));
 	refused(EINVAL, dirty_log(START | STOP | GET));
-	/* A bitmap is asked for, but argsz has no room for the question. */
+	/* GET needs a struct vfio_iommu_type1_dirty_bitmap_get, but argsz does not include it. */
 	refused(EINVAL, dirty_log(GET));
 }
 
-/* One wrong thing at a time; what is not in the test's way stays right. */
+/* A correct request in which only this field is wrong. */
 #define refused_get(error, field, value) \
 	do { \
 		struct get bad = request(64); \
@@ -294,7 +294,7 @@ static void check_range(void)
 	refused_get(EINVAL, range.iova, IOVA + 1);
 	refused_get(overflow, range.size, 0 - PAGE);
 	refused_get(overflow, range.iova, 0 - PAGE);
-	/* Cut at its end, at its start, at both. */
+	/* The range cuts the mapping at its end, at its start, at both. */
 	refused_get(EINVAL, range.size, 63 * PAGE);
 	refused_get(EINVAL, range.iova, IOVA + PAGE);
 	refused_get(EINVAL, range.iova, IOVA - PAGE);
@@ -308,7 +308,7 @@ static void check_bitmap(void)
 	refused_get(EINVAL, range.bitmap.size, 7);
 	refused_get(EINVAL, range.bitmap.size, 0);
 	refused_get(EINVAL, range.bitmap.size, BITMAP_MAX + 8);
-	/* No address that a process can have. */
+	/* An address that no process can have. */
 	refused_get(EINVAL, range.bitmap.data, (void *)0xffff888000000000);
 	if (on_tether())
 		refused_get(EINVAL, range.bitmap.pgsize, 0);
@@ -318,20 +318,20 @@ static void dirty_pages_checks_its_arguments(void **state)
 {
 	ok(map_pages(0, 64));
 	check_flags();
-	/* None of that turned the log on. */
+	/* None of these calls has turned the log on. */
 	refused(EINVAL, get_bits(64));
 	ok(dirty_log(START));
 	check_range();
 	check_bitmap();
-	/* Nor did any of this forget a bit, or turn it off. */
+	/* None of these calls has cleared a bit, or turned the log off. */
 	ok(get_bits(64));
 	expect_range(0, 64);
-	/* A bitmap may be larger than it must, and the range than the mapping. */
+	/* The bitmap may be larger than needed, and the range larger than the mapping. */
 	ok(get_bits(PAGES));
 	expect_range(0, 64);
 }
 
-/* No IOMMU is asked: any page may have been written to. */
+/* The backend does not ask the IOMMU, so any page may have been written to. */
 static void with_an_iommu_every_page_is_dirty(void **state)
 {
 	ok(map_pages(0, 70));
@@ -369,7 +369,7 @@ static void mappings_share_a_word_of_the_bitmap(void **state)
 	share_words();
 }
 
-/* In-tree keeps bits that it had moved into place, and moves them once more. */
+/* In-tree keeps the bits that an earlier call has shifted, and shifts them once more. */
 static void a_shared_word_is_the_same_again(void **state)
 {
 	share_words();
@@ -391,7 +391,7 @@ static void emulated_devices_dirty_what_they_pin_and_write(void **state)
 	uint8_t data[64];
 
 	ok(map_pages(0, PAGES));
-	/* Pinned before the log, unpinned before it, and never pinned. */
+	/* Pages pinned before the log starts, unpinned before it starts, and never pinned. */
 	pin(1, 1);
 	pin(2, 1);
 	unpin(2);
@@ -407,10 +407,10 @@ static void emulated_devices_dirty_what_they_pin_and_write(void **state)
 	ok(get_bits(PAGES));
 	expect_pages(1, 70, 80, 81, 127, 128, 255);
 
-	/* Of these only what is pinned can have been written to since. */
+	/* Of these, only pages that are pinned can have been written to since. */
 	ok(get_bits(PAGES));
 	expect_pages(1, 127, 128);
-	/* ... and in the time until it was unpinned. */
+	/* A page is also dirty if it was pinned for a part of that time. */
 	unpin(127);
 	ok(get_bits(PAGES));
 	expect_pages(1, 127, 128);
@@ -445,7 +445,7 @@ static uint8_t *half_a_bitmap(void)
 	return at;
 }
 
-/* In-tree has forgotten the mappings that it got to. */
+/* In-tree has marked the pages of the mappings before the bad address clean. */
 static void a_bad_bitmap_forgets_nothing(void **state)
 {
 	uint8_t *at = half_a_bitmap();
@@ -457,10 +457,10 @@ static void a_bad_bitmap_forgets_nothing(void **state)
 	expect_write(3, 0, 1);
 	expect_write(75, 0, 1);
 	expect_write(169, 0, 1);
-	/* The second mapping's words begin behind the end. */
+	/* The second mapping's words begin behind the end of the writable page. */
 	get.range.bitmap.data = (void *)(at + PAGE - 8);
 	refused(EFAULT, send(&get));
-	/* ... and in the middle of it. */
+	/* The end of the writable page lies in the second mapping's words. */
 	get.range.bitmap.data = (void *)(at + PAGE - 16);
 	refused(EFAULT, send(&get));
 	ok(get_bits(PAGES));
@@ -470,7 +470,7 @@ static void a_bad_bitmap_forgets_nothing(void **state)
 	munmap(at, 2 * PAGE);
 }
 
-/* In-tree up to 6.12 takes that range for one that wraps. */
+/* In-tree up to 6.12 refuses that range as one that wraps. */
 static void bits_of_the_last_byte_can_be_had(void **state)
 {
 	const uint64_t top = 0 - 64 * PAGE;
@@ -480,7 +480,7 @@ static void bits_of_the_last_byte_can_be_had(void **state)
 	get.range.iova = top;
 	ok(send(&get));
 	expect_clean();
-	/* An emulated device's container has room up to there. */
+	/* The container of an emulated device has usable IOVAs up to the last byte. */
 	ok(vfio_dma_map(&container, mem, 0 - PAGE, PAGE, VFIO_DMA_RW));
 	ok(emu_write(&emu, 0 - PAGE, "x", 1));
 	ok(send(&get));
@@ -513,16 +513,16 @@ static void unmap_with_bitmap_checks_its_arguments(void **state)
 	refused_unmap(EINVAL, bitmap.data, (void *)0xffff888000000000);
 	if (on_tether())
 		refused_unmap(EINVAL, bitmap.pgsize, 0);
-	/* Cut, as without a bitmap. */
+	/* A range that cuts a mapping is refused, as without a bitmap. */
 	refused_unmap(EINVAL, unmap.size, 63 * PAGE);
 	refused_unmap(EINVAL, unmap.iova, IOVA + PAGE);
-	/* All that time it was mapped. */
+	/* All these refused calls have left the range mapped. */
 	ok(send_unmap(&good));
 	assert_int_equal(good.unmap.size, 64 * PAGE);
 	expect_range(0, 64);
 }
 
-/* In-tree has unmapped the first mapping, and says so nowhere. */
+/* In-tree has unmapped the first mapping, and does not tell the program. */
 static void unmap_with_a_bad_bitmap_unmaps_nothing(void **state)
 {
 	uint8_t *at = half_a_bitmap();
@@ -552,25 +552,25 @@ static void unmap_reports_the_dirty_pages(void **state)
 	expect_write(1, 0, 1);
 	expect_write(65, 0, 1);
 	expect_write(70, PAGE - 1, 2);
-	/* Told of the unmap, the device gives it back: dirty nevertheless. */
+	/* The device unpins the page when told of the unmap; the page is dirty nevertheless. */
 	pin(169, 1);
 	ok(send_unmap(&unmap));
 	assert_int_equal(unmap.unmap.size, 165 * PAGE);
 	expect_pages(1, 65, 70, 71, 169);
 	assert_int_equal(emu_unpin(&emu, IOVA + 169 * PAGE, 1), 0);
 
-	/* Gone with all they had: what comes after them is clean. */
+	/* The mappings' bits went with them: new mappings there are clean. */
 	ok(map_pages(0, PAGES));
 	ok(get_bits(PAGES));
 	expect_clean();
-	/* Where nothing was written, an unmap says so. */
+	/* An unmap of memory that was not written reports no dirty page. */
 	unmap = unmap_request(PAGES);
 	ok(send_unmap(&unmap));
 	assert_int_equal(unmap.unmap.size, PAGES * PAGE);
 	expect_clean();
 }
 
-/* Drivers are told of an unmap without the container's lock. */
+/* Drivers are told of an unmap while the container's lock is not held. */
 static void *stop_meanwhile(void *arg)
 {
 	sleep_ms(200);

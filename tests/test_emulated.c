@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Emulated devices: what they pin, read and write, what their user is charged
- * for it, and what happens when devices with an IOMMU come and go beside them.
+ * Emulated devices: which pages they pin, read and write, how their user is charged
+ * for pins, and how devices with an IOMMU join and leave the same container.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -115,7 +115,7 @@ static void emulated_device_pins_the_right_page(void **state)
 	ok(emu_poke(&emu, IOVA + 6 * PAGE, pattern, LEN));
 	assert_memory_equal(mem + 6 * PAGE, pattern, LEN);
 
-	/* Again: the same page, once more counted, no more pinned. */
+	/* A second pin of the same page is counted, but the kernel pins the page only once. */
 	assert_int_equal(pin(&emu, 6, 1), 1);
 	assert_int_equal(emu.held, 3);
 	assert_int_equal(proc_pages_pinned(), pinned + 3);
@@ -132,7 +132,7 @@ static void emulated_device_pins_the_right_page(void **state)
 	assert_int_equal(proc_pages_pinned(), pinned);
 }
 
-/* Untouched, and private: a page of its own is what the process gets by writing. */
+/* The memory is untouched and private: the process gets a page of its own when it writes. */
 static void emulated_device_reads_what_is_written_later(void **state)
 {
 	uint8_t *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -143,7 +143,7 @@ static void emulated_device_reads_what_is_written_later(void **state)
 	assert_int_equal(emu_pin(&emu, IOVA, 1, EMU_PROT_READ), 1);
 	memcpy(own, pattern, LEN);
 	ok(emu_peek(&emu, IOVA, got, LEN));
-	/* 6.1's in-tree has pinned the zero page */
+	/* 6.1's in-tree module has pinned the zero page. */
 	if (on_tether() || !kernel_before(6, 2))
 		assert_memory_equal(got, pattern, LEN);
 	else
@@ -157,7 +157,7 @@ static void emulated_pins_need_version_2(void **state)
 	ok(map_all());
 	assert_int_equal(pin(&emu, 0, 1), -EACCES);
 	assert_int_equal(emu.held, 0);
-	/* Reading and writing do not. */
+	/* Reading and writing do not charge. */
 	ok(emu_write(&emu, IOVA, pattern, LEN));
 	assert_memory_equal(mem, pattern, LEN);
 }
@@ -176,7 +176,7 @@ static void emulated_pin_checks_the_mapping(void **state)
 	if (on_tether() || !kernel_before(7, 0))
 		assert_int_equal(emu_pin(&emu, -PAGE, 2, EMU_PROT_READ),
 				 -EOVERFLOW);
-	/* All or nothing, with a hole or a lack of permission at the end. */
+	/* If the last page is missing or may not be written, no page of the range is pinned. */
 	assert_int_equal(emu_pin(&emu, IOVA + 6 * PAGE, 2, EMU_PROT_WRITE),
 			 -EINVAL);
 	assert_int_equal(pin(&emu, 2, 2), -EPERM);
@@ -192,7 +192,7 @@ static void emulated_pin_checks_the_mapping(void **state)
 	assert_int_equal(emu_pin(&emu, IOVA + 5 * PAGE, 2, EMU_PROT_WRITE), 2);
 	assert_int_equal(emu.held, 5);
 
-	/* Mapped, but the process has nothing there any more. */
+	/* The range is mapped, but the process has unmapped its memory there. */
 	munmap(mem + PAGE, PAGE);
 	assert_int_equal(pin(&emu, 1, 1), -EFAULT);
 }
@@ -214,7 +214,7 @@ static void pin_device_memory(struct vfio_container *with)
 	vfio_device_close(&target);
 }
 
-/* Whether the device's own container is this one, or another. */
+/* This holds for a device that is in the same container, and for one in another. */
 static void emulated_device_cannot_pin_device_memory(void **state)
 {
 	struct vfio_container other;
@@ -239,18 +239,18 @@ static void pages_are_charged_once(void **state)
 	assert_int_equal(pin(&emu, 0, 1), 1);
 	assert_int_equal(pin(&second, 2, 4), 4);
 	assert_int_equal(locked_pages(), locked + 6);
-	/* Two pins on page 0, and page 3 is the second's too. */
+	/* Page 0 has two pins, and page 3 is pinned by the second device, too. */
 	assert_int_equal(unpin(&emu, 0, 4), 4);
 	assert_int_equal(locked_pages(), locked + 5);
 
-	/* With an IOMMU all are: those pinned already not once more. */
+	/* With an IOMMU all pages are charged; those pinned before are not charged again. */
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
 	assert_int_equal(locked_pages(), locked + PAGES + 1);
 	assert_int_equal(pin(&emu, 8, 4), 4);
 	assert_int_equal(unpin(&second, 5, 1), 1);
 	assert_int_equal(locked_pages(), locked + PAGES + 1);
 
-	/* Without it, what is pinned then: 0, 2 to 4, 8 to 11. */
+	/* Without it, the pages that are pinned at that time are: 0, 2 to 4, 8 to 11. */
 	edu_close(&edu);
 	assert_int_equal(locked_pages(), locked + 8);
 	assert_int_equal(unpin(&emu, 0, PAGES), 5);
@@ -258,7 +258,7 @@ static void pages_are_charged_once(void **state)
 	assert_int_equal(locked_pages(), locked);
 }
 
-/* In a child, by number. Each pin is charged while no IOMMU has had all of it. */
+/* Runs in a child; arg is a number. Pins are charged while no IOMMU has the memory mapped. */
 static int pins_over_the_limit(void *arg)
 {
 	long before = proc_status_kb(0, "VmLck");
@@ -304,13 +304,13 @@ static void mappings_stay_with_an_emulated_device(void **state)
 	ok(emu_write(&emu, IOVA + PAGE, pattern, LEN));
 	assert_memory_equal(mem + PAGE, pattern, LEN);
 
-	/* ... for the next device with an IOMMU too. */
+	/* The mappings also work for the next device with an IOMMU. */
 	ok(edu_open(&edu, &container, EDU_B, IOVA_B));
 	ok(edu_write(&edu, IOVA + 2 * PAGE, pattern, LEN));
 	assert_memory_equal(mem + 2 * PAGE, pattern, LEN);
 	edu_close(&edu);
 
-	/* With the emulated device they go. */
+	/* The mappings are removed with the emulated device. */
 	emu_close(&emu);
 	ok(emu_open(&emu, &container, 0));
 	ok(map_all());
@@ -339,11 +339,11 @@ static void unmap_tells_emulated_devices(void **state)
 	assert_int_equal(pin(&emu, 7, 1), 1);
 	assert_int_equal(pin(&second, 6, 1), 1);
 
-	/* Nothing is pinned there: nobody needs to know. */
+	/* No page is pinned there, so no driver is told. */
 	ok(vfio_dma_unmap(&container, IOVA, 4 * PAGE, NULL));
 	assert_int_equal(emu_notices(&emu, &iova, &len), 0);
 
-	/* All devices are told, of the mapping, not of pins or of the range. */
+	/* All devices are told, and of the whole mapping, not of their pins or of the range. */
 	ok(vfio_dma_unmap(&container, IOVA, 12 * PAGE, &unmapped));
 	assert_int_equal(unmapped, 8 * PAGE);
 	expect_notice(&emu, 4, 4);
@@ -352,7 +352,7 @@ static void unmap_tells_emulated_devices(void **state)
 	assert_int_equal(locked_pages(), locked);
 	assert_int_equal(pin(&emu, 5, 1), -EINVAL);
 
-	/* A range that may not be unmapped is not told of. */
+	/* If the range may not be unmapped, no driver is told. */
 	ok(map_all());
 	assert_int_equal(pin(&emu, 0, 1), 1);
 	refused(EINVAL, vfio_dma_unmap(&container, IOVA, PAGE, NULL));
@@ -363,7 +363,7 @@ static void unmap_tells_emulated_devices(void **state)
 	expect_notice(&emu, 0, PAGES);
 }
 
-/* However many mappings there are: each is one notice. */
+/* Drivers are told once for each mapping with pins, however many there are. */
 static void unmap_has_pins_of_many_mappings_given_back(void **state)
 {
 	long pinned = proc_pages_pinned(), locked = locked_pages();
@@ -383,7 +383,7 @@ static void unmap_has_pins_of_many_mappings_given_back(void **state)
 	assert_int_equal(locked_pages(), locked);
 }
 
-/* In-tree takes the whole kernel down for it (BUG_ON), or leaks the pages. */
+/* In-tree crashes the kernel here (BUG_ON), or leaks the pages. */
 static void unmap_is_refused_while_a_driver_keeps_its_pins(void **state)
 {
 	long pinned = proc_pages_pinned();
@@ -394,7 +394,7 @@ static void unmap_is_refused_while_a_driver_keeps_its_pins(void **state)
 	ok(emu_keep(&emu, true));
 	refused(EBUSY, unmap_all_pages());
 
-	/* All is as it was. */
+	/* The refused unmap has changed nothing. */
 	assert_int_equal(proc_pages_pinned(), pinned + 1);
 	ok(emu_poke(&emu, IOVA + 5 * PAGE, pattern, LEN));
 	assert_memory_equal(mem + 5 * PAGE, pattern, LEN);
@@ -417,7 +417,7 @@ static void emulated_device_reads_and_writes(void **state)
 
 	ok(emu_read(&emu, IOVA + 3 * PAGE + 11, got, LEN));
 	assert_memory_equal(got, mem + 3 * PAGE + 11, LEN);
-	/* Across pages, and from one mapping into the next. */
+	/* The transfer crosses a page boundary, and the boundary of two mappings. */
 	ok(emu_write(&emu, IOVA + 4 * PAGE - 100, pattern, LEN));
 	assert_memory_equal(mem + 4 * PAGE - 100, pattern, LEN);
 	ok(emu_read(&emu, IOVA + 8 * PAGE - 100, got, LEN));
@@ -427,7 +427,7 @@ static void emulated_device_reads_and_writes(void **state)
 	memcpy(got, mem + 8 * PAGE, LEN);
 	refused(EPERM, emu_write(&emu, IOVA + 8 * PAGE, pattern, LEN));
 	assert_memory_equal(mem + 8 * PAGE, got, LEN);
-	/* One that may not be read is not for them at all. */
+	/* A mapping without READ can be neither read nor written. */
 	memcpy(got, mem + 9 * PAGE, LEN);
 	refused(EPERM, emu_write(&emu, IOVA + 9 * PAGE, pattern, LEN));
 	assert_memory_equal(mem + 9 * PAGE, got, LEN);
@@ -454,7 +454,7 @@ static void emulated_device_reads_and_writes_from_a_kernel_thread(void **state)
 	refused(EFAULT, emu_worker_read(&emu, IOVA + 2 * PAGE, got, LEN));
 }
 
-/* The child's device writes to what the parent has mapped. */
+/* The child's device writes to memory that the parent has mapped. */
 static int as_another_process(void)
 {
 	int ret = edu_open(&edu, &container, EDU_A, IOVA_A);
@@ -465,7 +465,7 @@ static int as_another_process(void)
 	return ret;
 }
 
-/* All the maker has mapped is pinned then, by somebody else. */
+/* The memory of the process that mapped is pinned when another process attaches the group. */
 static void another_process_can_bring_the_first_iommu(void **state)
 {
 	long pinned = proc_pages_pinned(), locked = locked_pages();
@@ -492,7 +492,7 @@ static void emulated_and_real_devices_share_a_container(void **state)
 	assert_int_equal(pin(&emu, 3, 1), 1);
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
 
-	/* A mapping made for the one kind is the other's too, either way. */
+	/* Emulated and real devices reach each mapping, whichever was there when it was made. */
 	ok(edu_write(&edu, IOVA + 3 * PAGE, pattern, LEN));
 	ok(emu_peek(&emu, IOVA + 3 * PAGE, got, LEN));
 	assert_memory_equal(got, pattern, LEN);
@@ -514,8 +514,8 @@ static void emulated_and_real_devices_share_a_container(void **state)
 }
 
 /*
- * Nobody has told an emulated device's container where interrupts go. The error
- * may be any if it is 0.
+ * A container with only emulated devices does not know which IOVAs are reserved for
+ * interrupts, so it may have mappings there. error 0: attaching may fail with any error.
  */
 static void expect_late_group_refused(uint64_t iova, int error)
 {
@@ -526,12 +526,12 @@ static void expect_late_group_refused(uint64_t iova, int error)
 	ret = vfio_device_open(&late, &container, EDU_B);
 	if (!ret || (error && ret != -error))
 		broken("a group comes to a mapping at %#lx: %d", iova, ret);
-	/* Nothing has changed for those that are there. */
+	/* The devices that were there before work as before. */
 	ok(emu_write(&emu, iova, pattern, LEN));
 	assert_memory_equal(mem, pattern, LEN);
 	assert_int_equal(pin(&emu, 0, 1), -EINVAL);
 	ok(vfio_dma_unmap(&container, iova, PAGE, NULL));
-	/* It was the mapping, not the group, and the group is nowhere else. */
+	/* Without that mapping the same group can be attached. */
 	ok(vfio_device_open(&late, &container, EDU_B));
 	ok(vfio_dma_map(&container, mem, IOVA, PAGE, VFIO_DMA_RW));
 	refused(EINVAL, vfio_dma_map(&container, mem, iova, PAGE, VFIO_DMA_RW));
@@ -539,7 +539,7 @@ static void expect_late_group_refused(uint64_t iova, int error)
 	vfio_device_close(&late);
 }
 
-/* Of a container that has the late group. */
+/* The last usable IOVA of a container that has the late group. */
 static uint64_t last_iova(void)
 {
 	struct vfio_container other;
@@ -564,9 +564,9 @@ static void late_group_is_refused_where_its_reserved_range_is_mapped(void **stat
 	expect_late_group_refused(first, EINVAL);
 	expect_late_group_refused(last + 1 - PAGE, EINVAL);
 	/*
-	 * ... and outside of what its IOMMU can address. In-tree leaves that to
-	 * the IOMMU's driver if the container has not had an IOMMU before;
-	 * Arm's says so with a warning, which would not leave the log clean.
+	 * A mapping outside the IOVAs that the late group's IOMMU can address. In-tree
+	 * leaves this check to the IOMMU's driver if the container had no IOMMU before;
+	 * Arm's driver then prints a warning, and the log would not be clean.
 	 */
 	if (last_iova() < 1ULL << 60 && (on_tether() || !on_arm()))
 		expect_late_group_refused(1ULL << 60,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * <linux/vfio_tether.h>: how a program detects tether, asks what of its
- * memory is reached, and is told when that changes.
+ * <linux/vfio_tether.h>: how a program detects tether, asks which of its memory
+ * devices reach, and is notified when that changes.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -17,7 +17,7 @@
 #include "rig.h"
 
 #define RAM_LEN		(4 * PAGE)
-#define IOVA_RAM	(IOVA - RAM_LEN)	/* right in front */
+#define IOVA_RAM	(IOVA - RAM_LEN)	/* ends where the device memory begins */
 
 static int events = -1;
 
@@ -35,7 +35,7 @@ static int set_eventfd(int fd)
 	return sys_ioctl(VFIO_TETHER_SET_EVENTFD, &set);
 }
 
-/* The counter, 0 if nothing comes; reading it sets it to 0. */
+/* Reads the eventfd's counter, which resets it; 0 if it stays 0 for timeout_ms. */
 static uint64_t told(int fd, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -99,7 +99,7 @@ static void query_counts_what_is_in_the_range(void **state)
 	assert_int_equal(q.revoked, 0);
 	assert_int_equal(q.gone, 0);
 
-	/* Any range: the last page of one, one byte less of the other. */
+	/* The range may be any: the last page of one mapping, all but one byte of the other. */
 	ok(rig_query(IOVA - PAGE, PAGE + RIG_LEN - 1, &q));
 	assert_int_equal(q.mappings, 2);
 	assert_int_equal(q.pinned, PAGE);
@@ -110,7 +110,7 @@ static void query_counts_what_is_in_the_range(void **state)
 	assert_int_equal(q.mirrors, 0);
 	assert_int_equal(q.pinned + q.live + q.revoked + q.gone, 0);
 
-	/* Everything: the initiators' own memory as well. */
+	/* The whole container: includes the initiators' own memory. */
 	ok(rig_query(0, 0, &q));
 	assert_true(q.mappings > 2);
 	assert_true(q.pinned > RAM_LEN);
@@ -174,13 +174,13 @@ static void eventfd_tells_of_revocation_and_restore(void **state)
 	ok(set_eventfd(events));
 	assert_int_equal(told(events, 0), 0);
 	ok(vfio_decoding(&rig.device, false));
-	/* It was told before the memory went, so there is nothing to wait for. */
+	/* The eventfd is signalled before the memory goes off, so there is no need to wait. */
 	assert_int_equal(told(events, 0), 1);
 	assert_int_equal(told(events, 200), 0);
 	ok(vfio_decoding(&rig.device, true));
 	assert_int_equal(told(events, 1000), 1);
 	assert_int_equal(told(events, 200), 0);
-	/* What the program does itself it knows. */
+	/* An unmap by the program itself does not signal. */
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	assert_int_equal(told(events, 0), 0);
 }
@@ -194,7 +194,7 @@ static void eventfd_can_be_replaced_and_cleared(void **state)
 	munmap(rig.map, PAGE);
 	assert_int_equal(told(events, 0), 0);
 	assert_true(told(other, 0) >= 1);
-	/* until it has settled */
+	/* Read until there are no further events. */
 	while (told(other, 300))
 		;
 	ok(set_eventfd(-1));
@@ -222,13 +222,13 @@ static void eventfd_checks_its_arguments(void **state)
 	refused(EINVAL, set_eventfd(-2));
 	refused(EINVAL, set_eventfd(file));
 	refused(EBADF, set_eventfd(1000));
-	/* None of these took the old one away. */
+	/* None of these refused calls has removed the eventfd. */
 	munmap(rig.map, PAGE);
 	assert_true(told(events, 0) >= 1);
 	close(file);
 }
 
-/* The kernel's number of an eventfd: the lowest that is free. */
+/* The kernel's number of an eventfd, which is the lowest that was free. */
 static int eventfd_id(int fd)
 {
 	char path[64], text[512];
@@ -268,7 +268,7 @@ static void eventfd_is_let_go_with_the_container(void **state)
 	assert_int_equal(new_eventfd_id(), id);
 }
 
-/* tools/example.c, as somebody who starts from it would run it. */
+/* Runs tools/example.c as a program. */
 static void the_example_program_shows_it(void **state)
 {
 	static struct command c;
