@@ -120,6 +120,8 @@ void dirty_stop(struct container *c)
  * dirty_log_has() - Is the log on, with bits for what the user's are for?
  * @c: the container, its lock held
  * @bitmap: the user's
+ *
+ * Return: true if the log is on, and a bit of @bitmap is for one granule.
  */
 bool dirty_log_has(const struct container *c, const struct vfio_bitmap *bitmap)
 {

@@ -538,6 +538,8 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
  * mapping_all_within() - Would every mapping fit into these spans of IOVA?
  * @c: the container, its lock held
  * @spans: the spans
+ *
+ * Return: true if each mapping lies in one of them.
  */
 bool mapping_all_within(struct container *c, const struct list_head *spans)
 {
