@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Processes that end slowly. Before its memory goes, an ending process waits for its
- * asynchronous reads (exit_aio()), here for as long as the test likes: it has no users
- * of its mm any more, but all of its VMAs. Whatever such a process has mapped, nobody
- * but itself may have to wait for it, and no device may reach memory that is off.
+ * Processes that end slowly. Before an ending process's memory is freed, the process
+ * waits in exit_aio() for its asynchronous reads, which these tests answer as late as
+ * they want. Meanwhile its mm has no users, but still all VMAs. Whatever memory such a
+ * process has mapped for DMA, no other process may have to wait for its end, and no
+ * device may reach memory that is off.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -22,9 +23,9 @@
 #include "rig.h"
 #include "slow_fs.h"
 
-/* What is done at once, on a machine that is busy, and what would never be done. */
+/* Work that does not wait is done by then, even on a busy machine; else it never will be. */
 #define SOON_S		(20 * patience())
-/* More than a look of the module takes to come. */
+/* By then the module has checked for ending processes and for memory that is on. */
 #define LOOK_MS		(100 * patience())
 #define CHILD_LEN	(2 * MIB)
 
@@ -67,8 +68,8 @@ static bool soon(bool (*done)(void *arg), void *arg)
 }
 
 /*
- * By the kernel's stack of its last thread. Other files of /proc would use its mm, and
- * might be left with its last put.
+ * True if the process waits in exit_aio(), by the kernel stack of its last thread. To read
+ * another file of /proc might take a reference to its mm, and make this test's put the last.
  */
 static bool is_ending(void *pid)
 {
@@ -86,7 +87,7 @@ static bool reads_wait(void *count)
 
 static int tell_child;
 
-/* A child that has called map(arg). It exits when its pipe is closed, or killed. */
+/* A child that has called map(arg). It exits when its pipe is closed or when it is killed. */
 
 static pid_t spawn_answered(int (*map)(void *arg), void *arg)
 {
@@ -114,7 +115,7 @@ static pid_t spawn_answered(int (*map)(void *arg), void *arg)
 	return pid;
 }
 
-/* The same, with a read outstanding. */
+/* The same, and the child has an asynchronous read that is not answered. */
 static pid_t spawn(int (*map)(void *arg), void *arg)
 {
 	unsigned int reads = slow_fs_waiting(&fs) + 1;
@@ -130,7 +131,7 @@ static void let_child_exit(void)
 	assert_true(soon(is_ending, &child));
 }
 
-/* A part of its BAR. Up to 6.9 a fault of it fills the whole VMA, which takes long. */
+/* Maps a part of the BAR: up to 6.9 a fault fills the whole VMA, which would take long. */
 static int map_target(void *iova)
 {
 	uint8_t *map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, TARGET_LEN,
@@ -141,8 +142,8 @@ static int map_target(void *iova)
 }
 
 /*
- * Up to 6.9 vfio-pci tells no process that has no users of its mm. The memory is off
- * while DMA is tried, but the host turns it on to see by bytes.
+ * Up to 6.9 vfio-pci does not zap the memory of an mm without users. For VFIO the memory
+ * is off during the DMA; the host turns it on meanwhile, so that bytes could arrive.
  */
 static void memory_of_an_ending_process_that_goes_off_is_revoked(void **state)
 {
@@ -159,7 +160,7 @@ static void memory_of_an_ending_process_that_goes_off_is_revoked(void **state)
 	expect_blind_dma_blocked(IOVA, 0);
 }
 
-/* An mm without users never gets its memory back. */
+/* The module restores no mirror of an mm without users. */
 static void memory_of_an_ending_process_does_not_come_back(void **state)
 {
 	child = spawn(map_target, (void *)IOVA);
@@ -170,7 +171,7 @@ static void memory_of_an_ending_process_does_not_come_back(void **state)
 	expect_blocked(IOVA, 0);
 }
 
-/* Threads of the kernel that are in a function: its stacks are files of root's. */
+/* How many kernel threads are in a function, by their stacks in /proc. */
 static unsigned int kernel_threads_in(const char *function)
 {
 	char path[300], text[4096];
@@ -194,8 +195,8 @@ static unsigned int kernel_threads_in(const char *function)
 }
 
 /*
- * Restore looks at the memory of a process that is killed: the process ends by itself
- * all the same, and not in a worker of the kernel's.
+ * A process is killed while restore reads its memory. The process's own thread has to
+ * carry out its end, not a kernel worker.
  */
 static void an_end_amid_restore_is_the_process_s_own(void **state)
 {
@@ -254,7 +255,7 @@ static int teardown_use(void **state)
 	return emu_unload();
 }
 
-/* A page whose first access waits for the file system. */
+/* Maps a page whose first access waits for the test's file system. */
 static int map_slow_page(void *arg)
 {
 	void *page = slow_fs_page(&fs);
@@ -278,7 +279,7 @@ static int map_slow_page_and_another(void *arg)
 	return ret ?: map_slow_page(arg);
 }
 
-/* A pin of the child's page that is under way, while the child has a read. */
+/* Start to pin the child's slow page, which waits; the child also has a read outstanding. */
 static void start_use(int (*map)(void *arg))
 {
 	unsigned int reads = 2;
@@ -309,8 +310,9 @@ static bool is_set(void *flag)
 }
 
 /*
- * The process whose page is pinned ends meanwhile, so the pin's reference is the last
- * one. The container goes on, and so does who asked for the pin.
+ * The process ends while its page is being pinned, so the pin has the last reference to
+ * its mm. Neither the container nor the thread that asked for the pin may wait for the
+ * rest of that process's end.
  */
 static void the_last_put_of_a_process_holds_up_nobody(void **state)
 {
@@ -323,13 +325,13 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	close(tell_child);
 	reap(child);
 	child = -1;
-	/* the page's read, not the one that the child's end waits for */
+	/* Answer the page's read, not the one for which the child's end waits. */
 	slow_fs_answer_last(&fs);
 
 	assert_int_equal(pthread_create(&thread, NULL, map_and_tell, &done), 0);
 	in_time = soon(is_set, &done);
 	if (in_time) {
-		/* until the put has come back, only the caller's own memory is used */
+		/* Until the last put is done, the container uses only the caller's own memory. */
 		refused(EBUSY, emu_pin(&use.emu, IOVA + 2 * PAGE, 1, EMU_PROT_READ));
 		assert_int_equal(emu_pin(&use.emu, IOVA + PAGE, 1, EMU_PROT_READ), 1);
 		assert_int_equal(emu_unpin(&use.emu, IOVA + PAGE, 1), 1);
@@ -339,7 +341,7 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	assert_true(in_time);
 }
 
-/* A process that is killed amid the resets of its device, which restore looks at. */
+/* Resets the device, which restore watches, while the process is killed. */
 static void *reset_for_ever(void *arg)
 {
 	for (;;)
@@ -426,15 +428,16 @@ static bool is_gone(void *pid)
 	return waitpid(*(pid_t *)pid, NULL, WNOHANG) == *(pid_t *)pid;
 }
 
-/* But for the slow page, which stays pinned. */
+/* Nothing is charged to the process, except for the slow page, which stays pinned. */
 static bool owes_nothing(void *pid)
 {
 	return proc_status_kb(*(pid_t *)pid, "VmLck") <= (long)PAGE / 1024;
 }
 
 /*
- * The charge is another process's, whose mmap_lock is held for as long as a pin of its
- * slow page takes: who unmaps can be killed meanwhile, and nothing stays charged.
+ * The memory is charged to another process, and a pin of that process's slow page holds
+ * its mmap_lock. A process that unmaps the memory, and so waits for that lock to take the
+ * charge back, can be killed, and nothing stays charged.
  */
 static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
 {
@@ -458,7 +461,7 @@ static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
 	assert_true(soon(owes_nothing, &child));
 }
 
-/* A mirror in the container of the emulated device. */
+/* Its container also has the emulated device and a mirror. */
 static struct edu edu;
 static struct vfio_device target2;
 static uint8_t *map2;
@@ -493,8 +496,8 @@ static bool no_worker_is_in_the_module(void *arg)
 }
 
 /*
- * container->lock is held for as long as the user likes, here by mapping a slow page.
- * Restore, whose memory is on again, comes back later; it does not wait in a worker.
+ * Mapping a slow page holds container->lock for as long as the test wants. Restore has
+ * memory that is on again, but must not wait for the lock in a worker: it tries later.
  */
 static void restore_does_not_wait_for_the_container(void **state)
 {

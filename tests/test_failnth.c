@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every allocation fails once: each call is repeated with its first, second,
- * third ... allocation failing, until there are no more to fail; and then with
- * all pages refused from the first, second, third on. A call that returns an
- * error has to have changed nothing, and has to succeed when it is made again;
- * one that gets by without the memory has to have done all of it.
+ * Every allocation fails once. Each call is repeated with its first, second, third
+ * ... allocation failing, until it makes no further allocation, and then with all
+ * page allocations failing from the first, second, third on. A call that returns an
+ * error must have changed nothing, and has to succeed when it is made again. A call
+ * that succeeds although an allocation failed has to have done all of its work.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -22,14 +22,14 @@
 #define LARGE_LEN	(16 * MIB)
 #define SCATTERED	(4 * MIB)
 #define INFO_MAX	1024
-#define STRIDE		(33 * PAGE)	/* at a failed mapping's inside */
+#define STRIDE		(33 * PAGE)	/* between two DMA writes into a failed mapping */
 #define CALLS_MAX	20000u
 
 /**
- * struct call - One call, and how to tell what it did
- * @make: makes it: 0 or -errno
- * @undo: brings back what was before a call that succeeded: 0 or -errno
- * @check: does what the devices reach agree with it being done, or not?
+ * struct call - One call, and how to check its effect
+ * @make: makes the call: 0 or -errno
+ * @undo: undoes a call that succeeded: 0 or -errno
+ * @check: fails the test unless devices reach what they should, with the call done or not
  */
 struct call {
 	int (*make)(void);
@@ -37,16 +37,16 @@ struct call {
 	void (*check)(bool done);
 };
 
-/* What can be asked for from outside, before a call and after it. */
+/* The state that a program can read, before a call and after it. */
 struct state {
-	int error;			/* of asking for info */
+	int error;			/* of GET_INFO */
 	uint8_t info[INFO_MAX];
 	long locked;			/* VmLck, KiB */
 	long charged;			/* VmPin, KiB */
-	long pins;			/* of all pages */
+	long pins;			/* pages pinned on the whole machine */
 };
 
-static struct vfio_container *asked;	/* whose info is in the state */
+static struct vfio_container *asked;	/* the container whose info the state has */
 static uint8_t *ram;			/* what the calls map */
 static size_t len;
 static uint64_t bar_iova;		/* where they map device memory */
@@ -89,7 +89,7 @@ static void expect_same(const struct state *before, const char *when,
 		       nth, s.pins, before->pins);
 }
 
-/* The nth allocation, or all pages from the nth on. */
+/* Which allocations fail: the nth, or those of pages from the nth on. */
 struct mode {
 	const char *name;
 	void (*arm)(unsigned int nth);
@@ -103,7 +103,7 @@ static const struct mode modes[] = {
 	[FROM_THERE_ON] = { "all from one on", fail_pages_arm, fail_pages_disarm },
 };
 
-/* True if the allocation was there to fail. */
+/* True if the call made so many allocations that one has failed. */
 static bool with_nth_failing(const struct call *c, const struct mode *mode,
 			     unsigned int nth, unsigned int *errors)
 {
@@ -166,7 +166,7 @@ static void fail_each(const struct call *c)
 	expect_some(fail_each_of(c));
 }
 
-/* Where the kernel's own way back needs memory. */
+/* For calls after whose failure the kernel itself needs memory to undo them. */
 static void fail_each_alone(const struct call *c)
 {
 	expect_some(fail_each_in(c, &modes[ALONE]));
@@ -256,8 +256,8 @@ static void check_ram(bool mapped)
 }
 
 /*
- * On a kernel whose driver leaves entries behind when it has run out of memory,
- * they are in the middle: at none of the ends of what it was asked to map.
+ * If the kernel's driver leaves entries behind when it runs out of memory, they are
+ * in the middle of the range that it was asked to map, not at its ends.
  */
 static void expect_nothing_lands(void)
 {
@@ -316,7 +316,7 @@ static int unmap_and_forget(void)
 	return ret ? ret : madvise(ram, len, MADV_DONTNEED) ? -errno : 0;
 }
 
-/* What is pinned has to be allocated first. */
+/* The kernel allocates this memory only when it is pinned. */
 static void mapping_untouched(void **state)
 {
 	static const struct call c = { map, unmap_and_forget, NULL };
@@ -325,7 +325,7 @@ static void mapping_untouched(void **state)
 	fail_each(&c);
 }
 
-/* A file's pages the other way round: no two are neighbours. */
+/* Maps a file's pages in reverse order, so that no two are adjacent. */
 static void get_scattered(void)
 {
 	int fd = memfd_create("scattered", MFD_CLOEXEC);
@@ -341,8 +341,9 @@ static void get_scattered(void)
 }
 
 /*
- * What comes first says how it is pinned, up to where memory of another kind
- * begins: hugetlb first. The same page of a file twice is never one extent.
+ * The first page of a segment decides how the segment is pinned, up to where memory of
+ * another kind begins; here it is hugetlb. The same page of a file, mapped twice, must
+ * not become one extent.
  */
 static void mapping_hugetlb(void **state)
 {
@@ -377,8 +378,8 @@ static void mapping_scattered(void **state)
 }
 
 /*
- * Giving back takes no memory where it can do without, and never fails for want
- * of it.
+ * An unmap allocates memory only where that is unavoidable, and never fails because an
+ * allocation has failed.
  */
 static void check_unmapped(bool unmapped)
 {
@@ -407,7 +408,7 @@ static void unmapping_much(void **state)
 
 /* --- Device memory ------------------------------------------------------- */
 
-/* Nothing of it is in the process's page tables yet. */
+/* Maps device memory that the process has not touched: its page tables have no entry. */
 static void *get_device(void *at, size_t size)
 {
 	void *bar = vfio_region_mmap(&rig.device, TARGET_BAR, 0, size,
@@ -443,10 +444,10 @@ static void check_device(bool mapped)
 }
 
 /*
- * Not across the end of a GiB. When munmap() runs out of memory while it splits a
- * VMA, 6.1's vfio-pci takes the CPU's entries of a part away and believes that all
- * are there: nobody can fault them in again, neither the process nor restore, which
- * looks at one for each GiB.
+ * The reserved range does not cross a multiple of 1 GiB. If munmap() runs out of memory
+ * while it splits a VMA, 6.1's vfio-pci removes the page-table entries of a part, but
+ * believes that all are present. Neither the process nor restore, which faults in one
+ * entry for each GiB, can then have the missing entries filled again.
  */
 static void reserve_device(void)
 {
@@ -553,8 +554,8 @@ static int mend(void)
 }
 
 /*
- * If there is no memory to remember the rest by, it may go too: less than the
- * CPU reaches, never more.
+ * If there is no memory to record which pieces remain, the module may give them up,
+ * too. Devices may then reach less than the CPU does, but never more.
  */
 static void check_cut(bool done)
 {
@@ -666,7 +667,7 @@ static int get_bits(void)
 	return bits == (1ULL << SMALL / PAGE) - 1 ? 0 : -EILSEQ;
 }
 
-/* A log that is off refuses to be read. */
+/* Reading the log fails if the log is off. */
 static void check_log(bool on)
 {
 	if (on)
@@ -719,7 +720,7 @@ static int move_there(void)
 	return move_to(new_map);
 }
 
-/* ... and nothing is in the page tables there any more. */
+/* Move the memory back, and leave no page-table entries at the new address. */
 static int move_back(void)
 {
 	int ret = make_stale();
@@ -730,7 +731,7 @@ static int move_back(void)
 	return ret ? ret : make_stale();
 }
 
-/* The memory is the same: only which address space entry keeps it differs. */
+/* Devices reach the same memory, whether or not the address was changed. */
 static void check_moved(bool moved)
 {
 	expect_return(bar_iova, 0, now(), 2.0);
@@ -758,7 +759,7 @@ static void moving_device_memory(void **state)
 	move_device();
 }
 
-/* Out of step with the memory: the IOMMU needs tables for each 2 MiB. */
+/* The IOVA is misaligned to the memory, so the IOMMU needs a page table for each 2 MiB. */
 static void moving_device_memory_in_small_pages(void **state)
 {
 	bar_iova = IOVA + PAGE;
@@ -818,9 +819,10 @@ static int put_group(void)
 }
 
 /*
- * Never with failures: the IOMMU core of older kernels cannot tell of them. It
- * warns, and the group is of no use any more, whatever backend there is. The same
- * is the end of a put_group() that fails: one failure is all it may have.
+ * No allocation fails during this call. On older kernels the IOMMU core cannot return an
+ * error when a group is detached: it warns, and the group is unusable afterwards, with
+ * any backend. A put_group() that fails ends with the same detaching, so only one
+ * allocation at a time may fail in it.
  */
 static int take_group(void)
 {
@@ -832,7 +834,7 @@ static int set_iommu(void)
 	return ioctl(other.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) ? -errno : 0;
 }
 
-/* With its last group a container loses its backend. */
+/* When its last group leaves, a container loses its backend: set the container up anew. */
 static int reset_container(void)
 {
 	int ret = take_group();
@@ -850,7 +852,7 @@ static void setting_the_iommu(void **state)
 	ok(take_group());
 }
 
-/* Those that were there reach what they did, whatever happens. */
+/* The devices attached before reach the same memory, whether or not the call succeeded. */
 static void check_others(bool attached)
 {
 	check_mixed(true);
@@ -876,7 +878,7 @@ static void attaching_a_second_group(void **state)
 	fail_each_alone(&c);
 }
 
-/* With a domain of its own, so much that it has to be read back. */
+/* The memory has more extents than are recorded, so they are read from the page tables. */
 static void attaching_a_second_group_to_scattered_memory(void **state)
 {
 	static const struct call c = { put_group, take_group, check_all_there };
@@ -936,7 +938,7 @@ static int teardown_emu(void **state)
 	return emu_unload();
 }
 
-/* If the device itself lacks memory for its books, it keeps what it has noted. */
+/* If the emulated driver itself lacks memory, it keeps the pins that it has recorded. */
 static int pin(void)
 {
 	int ret = emu_pin(&emu, IOVA, 4, EMU_PROT_READ | EMU_PROT_WRITE);
@@ -969,7 +971,7 @@ static void emulated_devices_pin(void **state)
 	fail_each(&c);
 }
 
-/* Of memory that is not there yet. */
+/* Write to memory that the process has not touched yet. */
 static int write_anew(void)
 {
 	return emu_write(&emu, IOVA, bytes, sizeof(bytes));
@@ -988,7 +990,7 @@ static void emulated_devices_write(void **state)
 	fail_each(&c);
 }
 
-/* The first group with an IOMMU: all that is mapped is pinned for it. */
+/* When the first group with an IOMMU is attached, all mapped memory is pinned. */
 static void attaching_the_first_group(void **state)
 {
 	static const struct call c = { put_group, take_group, check_pinned };
@@ -997,7 +999,7 @@ static void attaching_the_first_group(void **state)
 	get_device(ram + MIXED_AT, MIXED_LEN);
 	ok(map_other());
 	ok(emu_pin(&emu, IOVA, 2, EMU_PROT_READ) == 2 ? 0 : -EILSEQ);
-	/* only since its first one does a container tell of usable IOVAs */
+	/* GET_INFO has usable IOVAs only after the container has had its first group. */
 	ok(put_group());
 	ok(take_group());
 	fail_each_alone(&c);

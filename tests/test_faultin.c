@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory that nobody has touched before it is mapped: who faults it in, who pays
- * for it, and how much there is of it when the mapping comes to nothing; and
- * memory that the thread that maps it could not touch.
+ * Memory that no process has touched before it is mapped for DMA: which threads fault
+ * it in, which cgroup is charged, and how much of it is allocated if the mapping fails.
+ * Also memory that the mapping thread itself could not touch.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -28,9 +28,9 @@
 #define PAGES	(SIZE / PAGE)
 #define LEN	512	/* bytes of one edu transfer here */
 #define MUCH	(1024 * MIB)
-#define AHEAD	(64 * MIB)	/* what is touched at once */
-#define SOON_S	60		/* long for a call that shall not wait */
-#define LACKING	120		/* a child's status: the kernel has no such thing */
+#define AHEAD	(64 * MIB)	/* size of the window that is faulted in ahead */
+#define SOON_S	60		/* a call that does not wait has returned by then */
+#define LACKING	120		/* a child's status: the kernel lacks the feature */
 
 static struct vfio_container container;
 static struct edu edu;
@@ -49,7 +49,7 @@ static int close_all(void **state)
 	return 0;
 }
 
-/* Whatever a failed test left behind would fail the next one too. */
+/* Unmap all: mappings that a failed test has left behind would fail the next test. */
 static int teardown(void **state)
 {
 	cgroup_leave();
@@ -57,7 +57,7 @@ static int teardown(void **state)
 	return vfio_dma_unmap(&container, IOVA, 1ULL << 36, NULL);
 }
 
-/* Off the huge pages' alignment by one page. */
+/* The address is one page past a multiple of a huge page. */
 static uint8_t *untouched(size_t size, int flags)
 {
 	uint8_t *at = vfio_reserve(size, 2 * MIB, PAGE);
@@ -97,7 +97,7 @@ static uint8_t *hugetlb(void)
 	return mem;
 }
 
-/* How much of MAP_SHARED memory there is by now. */
+/* How many bytes of MAP_SHARED memory are allocated by now. */
 static size_t touched(uint8_t *mem, size_t size)
 {
 	unsigned char *there = malloc(size / PAGE);
@@ -164,7 +164,7 @@ static void a_hole_in_untouched_memory_is_refused(void **state)
 	munmap(mem, SIZE);
 }
 
-/* How many faults the caller served itself to have it mapped. */
+/* How many page faults the calling thread took itself while it mapped mem. */
 static long faults_to_map(uint8_t *mem)
 {
 	struct rusage before, after;
@@ -202,7 +202,7 @@ static void other_cpus_help_to_fault_memory_in(void **state)
 		broken("%ld of %llu faults were the caller's", faults, PAGES);
 }
 
-/* A third of it is in the first window. That help may come late is no failure. */
+/* Helpers may start late and miss the first window, which is a third of the memory. */
 static void expect_help(uint8_t *(*get)(void))
 {
 	long alone, faults;
@@ -211,7 +211,7 @@ static void expect_help(uint8_t *(*get)(void))
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		lacks("a second CPU");
 	alone = faults_to_map_alone(get());
-	/* of hugetlb, 6.1 counts none that GUP makes */
+	/* 6.1 does not count faults of hugetlb memory that GUP causes. */
 	if (alone < (long)(SIZE / (2 * MIB)))
 		lacks("a count of such faults");
 	faults = alone;
@@ -231,7 +231,7 @@ static void other_cpus_help_with_hugetlb(void **state)
 	expect_help(hugetlb);
 }
 
-/* Also if it is pinned by the window, since it is there already. */
+/* A present 1 GiB page also has one pin when it is pinned window by window. */
 static void a_page_of_1_gib_has_one_pin(void **state)
 {
 	long pinned = proc_pages_pinned();
@@ -255,7 +255,7 @@ static void a_page_of_1_gib_has_one_pin(void **state)
 	munmap(mem, MUCH);
 }
 
-/* A group's limit is of no use if others fault its pages in. */
+/* A cgroup's hugetlb limit would have no effect if helpers faulted its pages in. */
 static void hugetlb_is_charged_to_the_control_group_of_the_caller(void **state)
 {
 	uint8_t *mem;
@@ -278,7 +278,7 @@ static void cpus_that_the_caller_may_not_use_do_not_help(void **state)
 	assert_true(faults_to_map_alone(small_pages()) >= (long)PAGES);
 }
 
-/* Others would allocate by their own policy, not by this one. */
+/* Helpers would allocate by their own memory policy, not by the caller's. */
 static void a_caller_with_a_memory_policy_is_not_helped(void **state)
 {
 	unsigned long nodes = 1;
@@ -294,8 +294,8 @@ static void a_caller_with_a_memory_policy_is_not_helped(void **state)
 }
 
 /*
- * By what the kernel accounts, not by the clock: the group has half a CPU, so that a
- * helper that it does not limit would do more than the caller.
+ * The evidence is the kernel's accounting, not time. The group may use half a CPU, so a
+ * helper that the group does not limit would do more work than the caller.
  */
 static void all_of_it_is_accounted_to_the_callers_cpu_group(void **state)
 {
@@ -330,7 +330,7 @@ static void expect_no_help(const char *why)
 		       PAGES);
 }
 
-/* A helper is of the usual class, and its time is nobody's. */
+/* A helper has class SCHED_NORMAL, and its CPU time is charged to no caller. */
 static void a_caller_whose_time_is_limited_is_not_helped(void **state)
 {
 	static const struct sched_param none;
@@ -352,7 +352,7 @@ static void a_caller_whose_time_is_limited_is_not_helped(void **state)
 	assert_int_equal(setrlimit(RLIMIT_CPU, &limit), 0);
 }
 
-/* What a failed test has left, of what is the thread's own. */
+/* Reset the thread's own limits, which a failed test may have left behind. */
 static int teardown_limits(void **state)
 {
 	static const struct sched_param none;
@@ -367,7 +367,7 @@ static int teardown_limits(void **state)
 	return teardown(state);
 }
 
-/* -errno of the mapping, positive. If it waits, this process does not live to say. */
+/* Returns the mapping's errno, positive. If the mapping waits, this process is killed. */
 static int map_what_nobody_serves(void *arg)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -395,7 +395,7 @@ static void memory_that_a_userfaultfd_serves_is_refused(void **state)
 	assert_int_equal(ret, EFAULT);
 }
 
-/* Keys are for threads; no DMA has one. */
+/* Protection keys restrict threads, not DMA. */
 static void memory_whose_key_the_thread_lacks_is_reached(void **state)
 {
 	int key = pkey_alloc(0, 0);
@@ -406,7 +406,7 @@ static void memory_whose_key_the_thread_lacks_is_reached(void **state)
 	mem = small_pages();
 	assert_int_equal(pkey_mprotect(mem + MIB, SIZE - MIB,
 				       PROT_READ | PROT_WRITE, key), 0);
-	/* some of it is there already */
+	/* A part of the memory is present before it is mapped. */
 	memset(mem, 1, SIZE / 3);
 	assert_int_equal(pkey_set(key, PKEY_DISABLE_ACCESS), 0);
 	ok(vfio_dma_map(&container, mem, IOVA, SIZE, VFIO_DMA_RW));
