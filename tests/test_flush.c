@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Page tables of a VT-d are freed only when nothing in the IOMMU points to them
- * any more. What it caches are also the entries that lead to a table; a flush
- * with the invalidation hint (IH) leaves those, and the driver sets the hint
- * where it believes that no table goes. No DMA can show it: QEMU's IOMMU caches no
- * such entries, and hardware would follow one to whoever owns the page by then. So
- * the evidence is what the driver does, call by call:
+ * VT-d's page tables must be freed only when the IOMMU caches no entry that points to
+ * them. The IOMMU also caches entries that point to a table. A flush with the
+ * invalidation hint (IH) keeps those, and the driver sets the hint if it believes that
+ * no table is freed. No DMA can show a table that was freed too early: QEMU's IOMMU does
+ * not cache such entries, and hardware would read a page that has another owner by then.
+ * So the evidence is the sequence of the driver's calls:
  *
- *	unmap	a range leaves the tables; its tables get into the gather's list
- *	sync	of the range that was gathered; whatever is in that list is freed
- *		behind the flush
- *	flush	a range, with the hint or without
- *	domain	a flush of all that a domain has
+ *	unmap	removes a range's entries; empty tables are added to the gather's list
+ *	sync	flushes the gathered range, and then frees the tables in that list
+ *	flush	flushes a range, with the hint or without
+ *	domain	flushes all entries of a domain
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -31,25 +30,25 @@
 #define RANGES_MAX	64
 
 /*
- * One page, then seven times what a page table maps, then a table less a page:
- * the driver is called three times, each time with another size.
+ * One page, then seven times the size that a page table maps, then that size less a
+ * page: the driver is called three times, each time with another size.
  */
 #define ODD		0xfffff000ULL
 #define EVEN		0x200000000ULL
 
-/* Of the last argument of qi_flush_iotlb(). */
+/* Bits of the last argument of qi_flush_iotlb(). */
 #define FLUSH_PAGES	(3ULL << 60)
 
 struct range {
 	uint64_t first, last;
 };
 
-/* What came of the calls that were recorded. */
+/* The state after the calls recorded so far, and the counts of calls. */
 struct account {
 	struct range unflushed[RANGES_MAX];
 	unsigned int nr;
-	bool freeing;		/* tables, behind the flush under way */
-	bool unreachable;	/* no device has the domain any more */
+	bool freeing;		/* tables will be freed after the current flush */
+	bool unreachable;	/* no device is attached to the domain any more */
 	unsigned int unmaps, flushes, tables;
 };
 
@@ -57,11 +56,11 @@ static struct vfio_container container, owner;
 static struct vfio_device initiator, device;
 static uint8_t *bar, *ram;
 static struct kprobe_hit hits[HITS_MAX];
-static bool probed;		/* in this test */
+static bool probed;		/* this test has probes */
 
 /* --- What the driver does ------------------------------------------------ */
 
-/* The tables are the driver's up to 6.18, and later of code that VT-d shares. */
+/* Up to 6.18 VT-d's driver has page-table code of its own; later it uses shared code. */
 static int probe_unmap(void)
 {
 	int ret = kprobe_add("unmap", "intel_iommu_unmap_pages",
@@ -73,7 +72,7 @@ static int probe_unmap(void)
 	return ret;
 }
 
-/* Since 6.11 ranges are flushed by another function than domains. */
+/* Since 6.11 one function flushes ranges and another flushes domains. */
 static int probe_flush(void)
 {
 	int ret = kprobe_add("flush", "cache_tag_flush_range",
@@ -100,7 +99,7 @@ static bool can_probe(void)
 	return !ret;
 }
 
-/* From here on. */
+/* Record the driver's calls from here on. */
 static void watch(void)
 {
 	if (access("/sys/class/iommu/dmar0", F_OK))
@@ -148,7 +147,7 @@ static bool has_table(const struct range *range)
 	return first + TABLE - 1 <= range->last;
 }
 
-/* Behind a flush, at the next call: what was in the list is free by now. */
+/* Called at the first call after a flush: the tables in the list are free by then. */
 static void freed(struct account *a)
 {
 	unsigned int i;
@@ -179,13 +178,13 @@ static void queued(struct account *a, const struct kprobe_hit *hit, bool leaving
 
 static void take(struct account *a, const struct kprobe_hit *hit, bool leaving)
 {
-	/* A flush is what a sync does first; everything else is behind it. */
+	/* A sync flushes first, and frees tables after that: so before any other call. */
 	if (strcmp(hit->name, "flush") && strcmp(hit->name, "qi"))
 		freed(a);
 	if (!strcmp(hit->name, "unmap")) {
 		unmapped(a, hit->arg[0], hit->arg[1] * hit->arg[2]);
 	} else if (!strcmp(hit->name, "sync")) {
-		/* an empty list's head points to itself */
+		/* The list is empty if its head points to itself. */
 		a->freeing = hit->arg[1] != hit->arg[0] + 24;
 		a->tables += a->freeing;
 	} else if (!strcmp(hit->name, "flush")) {
@@ -198,8 +197,9 @@ static void take(struct account *a, const struct kprobe_hit *hit, bool leaving)
 }
 
 /*
- * What this thread has had done since watch(). With leaving, it took the
- * last device out of the domain, and after the flush for that nothing is reached.
+ * Evaluate the calls that this thread has caused since watch(). leaving: the thread has
+ * taken the last device out of the domain, so no device reaches the domain's tables after
+ * the flush for that.
  */
 static struct account account(bool leaving)
 {
@@ -221,7 +221,7 @@ static struct account account(bool leaving)
 	return a;
 }
 
-/* Of memory that is mapped by small pages, and has a table to itself. */
+/* For memory that is mapped by small pages and has a page table to itself. */
 static void expect_tables_freed_late(void)
 {
 	struct account a = account(false);
@@ -246,7 +246,7 @@ static int close_all(void **state)
 	return 0;
 }
 
-/* The BAR is of another container's device, so that it survives this one. */
+/* The BAR's device is in another container, so that its memory stays when this one ends. */
 static int setup(void **state)
 {
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
@@ -311,7 +311,7 @@ static void tables_of_device_memory_are_freed_after_their_flush(void **state)
 	expect_tables_freed_late();
 }
 
-/* The second begins where the first ends. */
+/* The second mapping begins where the first ends. */
 static void tables_of_adjacent_mappings_are_freed_after_their_flush(void **state)
 {
 	need_early_tables();
@@ -342,7 +342,7 @@ static void tables_of_revoked_memory_are_freed_after_their_flush(void **state)
 	expect_tables_freed_late();
 }
 
-/* What is left is two pieces, which come back as two extents. */
+/* Two pieces of the mirror remain, which are restored as two extents. */
 static void tables_of_a_mirror_in_pieces_are_freed_after_their_flush(void **state)
 {
 	map_bar(0, ODD, LEN);
@@ -369,13 +369,13 @@ static void tables_of_ram_are_freed_after_their_flush(void **state)
 	}
 }
 
-/* So many extents, of @piece bytes, that they are read back from the tables. */
+/* Extents of @piece bytes, more than are recorded: they are read back from the tables. */
 static void get_scattered(size_t len, size_t piece)
 {
 	int fd = memfd_create("scattered", MFD_CLOEXEC);
 	size_t i;
 
-	/* in the order of the file, before they are asked for in another */
+	/* Allocate the pages in the file's order, before they are mapped in another order. */
 	assert_int_equal(fallocate(fd, 0, 0, len), 0);
 	for (i = 0; i < len / piece; i++)
 		assert_ptr_equal(mmap(ram + i * piece, piece,
@@ -387,8 +387,8 @@ static void get_scattered(size_t len, size_t piece)
 }
 
 /*
- * Not one of the tables it had to itself is left behind, either, although pieces of
- * two pages lie across their ends.
+ * All page tables that the memory has to itself are freed, although extents of two pages
+ * cross the ends of the tables' ranges.
  */
 static void scattered_memory_leaves_no_table_behind(void **state)
 {
@@ -420,7 +420,7 @@ static void tables_are_freed_after_the_last_group_has_left(void **state)
 	account(true);
 }
 
-/* The container goes with the last file that refers to it. */
+/* The container is freed when its last file is closed. */
 static void tables_are_freed_late_when_everything_is_closed(void **state)
 {
 	map_bar(0, ODD, LEN);
@@ -435,7 +435,7 @@ static void tables_are_freed_late_when_everything_is_closed(void **state)
 	account(true);
 }
 
-/* One call of the driver each, large pages and small ones. */
+/* Each range takes one call of the driver, with large pages and with small ones. */
 static void what_has_one_size_is_flushed_once(void **state)
 {
 	struct account a;
@@ -453,7 +453,7 @@ static void what_has_one_size_is_flushed_once(void **state)
 	assert_int_equal(a.flushes, 1);
 	assert_int_equal(a.tables, 1);
 
-	/* few extents, but none that a large IOMMU page could map */
+	/* The memory has few extents, but no large IOMMU page can map any of them. */
 	get_ram(MADV_HUGEPAGE);
 	memset(ram, 1, LEN);
 	ok(vfio_dma_map(&container, ram + PAGE, EVEN, LEN - TABLE, VFIO_DMA_RW));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An IOMMU whose smallest page is larger than the kernel's, and the log of dirty
- * pages when it comes and goes beside an emulated device. Of the lab's IOMMUs none
- * is like that: for the module "large-pages" alone, which takes 64 KiB for the
- * smallest page of any.
+ * The log of dirty pages when a device whose IOMMU has larger pages than the kernel
+ * joins and leaves the container of an emulated device. The lab has no such IOMMU, so
+ * these tests run only with the module "large-pages", which treats 64 KiB as the
+ * smallest page of every IOMMU.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static struct vfio_container container;
 static struct vfio_device device;	/* with an IOMMU */
 static struct emu emu;
 static uint8_t *mem;			/* LEN bytes */
-static uint64_t bits[WORDS + 1];	/* the last is nobody's */
+static uint64_t bits[WORDS + 1];	/* the last word must not be written */
 
 static int setup(void **state)
 {
@@ -111,7 +111,7 @@ static int map_part(uint64_t offset, uint64_t len)
 			    VFIO_DMA_RW);
 }
 
-/* Every bit that a mapping of LEN has, and none behind. */
+/* All bits of a mapping of LEN have to be set, and none behind them. */
 static void expect_all(unsigned int count)
 {
 	unsigned int i;
@@ -151,7 +151,7 @@ static uint64_t smallest_page(void)
 	return sizes & -sizes;
 }
 
-/* An IOMMU with large pages comes to an emulated device's container. */
+/* Attach a device with an IOMMU (of large pages) to the emulated device's container. */
 static void attach(void)
 {
 	assert_int_equal(smallest_page(), PAGE);
@@ -168,7 +168,7 @@ static void detach(void)
 	assert_int_equal(smallest_page(), PAGE);
 }
 
-/* In the order in which nothing is written where it must not be, if it fails. */
+/* The order of steps makes sure that a failure does not write where it must not. */
 static void the_log_has_every_page_when_large_ones_go(void **state)
 {
 	attach();
@@ -219,7 +219,7 @@ static void the_log_goes_on_when_large_pages_come(void **state)
 	expect_all(LARGE_PAGES);
 	refused(EINVAL, map_part(0, PAGE));
 
-	/* Made while they are there, with a log of pages from the start. */
+	/* A mapping that is made while the IOMMU has large pages and the log is on. */
 	ok(map_part(0, LEN));
 	detach();
 	ok(get_bits(PAGE));

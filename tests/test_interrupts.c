@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Without interrupt remapping, a device's DMA can forge any interrupt. Needs a
- * boot with intremap=off.
+ * If interrupts are not remapped, a device's DMA can forge any interrupt, so tether has
+ * to refuse the device's group. Needs a boot with intremap=off.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -39,11 +39,11 @@ static void unsafe_interrupts_are_refused_unless_allowed(void **state)
 	uint8_t data[] = "where it must";
 
 	assert_true(log >= 0);
-	/* As the first group, whose container has no backend yet ... */
+	/* The group is refused as the first one of a container that has no backend yet. */
 	refused(EPERM, edu_open(&edu, &container, EDU_A, IOVA_A));
 	assert_true(kmsg_says(log, "allow_unsafe_interrupts"));
 	close(log);
-	/* ... and as a later one; emulated devices have no interrupts. */
+	/* It is also refused as a later one. Emulated devices have no interrupts. */
 	ok(emu_open(&emu, &container, 0));
 	refused(EPERM, edu_open(&edu, &container, EDU_A, IOVA_A));
 

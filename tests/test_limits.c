@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a hostile program can cost: the bounds of docs/behaviour.md, measured.
+ * How much CPU time and memory a hostile program can make the kernel use: measures the
+ * bounds of docs/behaviour.md.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -16,11 +17,11 @@
 #include "stall.h"
 
 #define LIMIT		65535	/* dma_entry_limit */
-#define OTHERS		16	/* at most that many are the rig's, which has four */
+#define OTHERS		16	/* the rig has at most so many mappings; it has four now */
 #define WATCH_S		5
-/* A quarter is what restore takes by its own clock; ticks are coarse. */
+/* Restore takes a quarter by its own clock. The kernel's ticks are less exact. */
 #define CPU_SHARE	0.35
-#define MIRROR_BYTES	1024	/* kernel memory for one, at most */
+#define MIRROR_BYTES	1024	/* kernel memory for one mirror, at most */
 
 static uint8_t *map;
 
@@ -32,7 +33,7 @@ static int setup(void **state)
 	return rig_unmapped(state);
 }
 
-/* Tens of thousands of mappings go; that takes seconds here. */
+/* Unmaps tens of thousands of mappings, which takes seconds here. */
 static int teardown(void **state)
 {
 	vfio_decoding(&rig.device, true);
@@ -42,7 +43,7 @@ static int teardown(void **state)
 	return rig_heal(state);
 }
 
-/* One page of the device's memory, n times. Returns how many there are. */
+/* Maps one page of the device's memory n times. Returns how many mappings succeeded. */
 static unsigned int map_times(unsigned int n)
 {
 	unsigned int i;
@@ -58,7 +59,7 @@ static unsigned int map_times(unsigned int n)
 	return i;
 }
 
-/* As many as there may be; on a kernel that watches itself, as many as it stands. */
+/* Maps as often as the limit permits; on a debug kernel, as often as takes bearable time. */
 static unsigned int map_many(void)
 {
 	unsigned int many = LIMIT / patience(), n = map_times(many);
@@ -67,7 +68,7 @@ static unsigned int map_many(void)
 	return n;
 }
 
-/* User and system time of a process, in seconds; 0 if it is none of ours. */
+/* CPU time of a process in seconds, if the process is a worker that restore may use. */
 static double time_of_restorer(const char *pid)
 {
 	unsigned long user, system;
@@ -86,9 +87,9 @@ static double time_of_restorer(const char *pid)
 }
 
 /*
- * Restore runs in workers that are bound to no CPU. Whatever else they do is
- * next to nothing here. Workers neither come nor go within seconds while one
- * of them is busy.
+ * Restore runs in workers that are not bound to a CPU. Other work of these workers takes
+ * hardly any time here. While one of them is busy, no worker is created or ends within a
+ * few seconds, so the sum does not jump.
  */
 static double time_of_workers(void)
 {
@@ -104,7 +105,7 @@ static double time_of_workers(void)
 	return sum;
 }
 
-/* The first tries, one for each mirror, are soon; what counts is what follows. */
+/* Let the early attempts, one for each mirror, pass, and measure the time after them. */
 static void expect_little_work(const char *what)
 {
 	double start, used, share;
@@ -187,8 +188,8 @@ static void waiting_costs_an_idle_machine_little(void **state)
 }
 
 /*
- * The device is on, but one page of many is protected: a try looks at all the
- * others before it finds out.
+ * The device is on, but mprotect() has protected the last of many pages: an attempt reads
+ * all other pages before it fails.
  */
 static void waiting_for_a_permission_costs_little(void **state)
 {
@@ -206,7 +207,7 @@ static void waiting_for_a_permission_costs_little(void **state)
 	assert_int_equal(mprotect(map + (pages - 1) * PAGE, PAGE, PROT_NONE),
 			 0);
 	expect_little_work("100 mirrors of 2000 pieces");
-	/* asked for by the permission's return, not by the clock */
+	/* The mprotect() itself makes restore try, not the timer. */
 	assert_int_equal(mprotect(map + (pages - 1) * PAGE, PAGE,
 				  PROT_READ | PROT_WRITE), 0);
 	expect_return(IOVA, 0, now(), 5.0);
@@ -226,7 +227,7 @@ static long cgroup_bytes(void)
 	return bytes;
 }
 
-/* This process, until leave_cgroup(), is charged for what it makes the kernel allocate. */
+/* Until leave_cgroup() a cgroup is charged for memory that the kernel allocates for us. */
 static void enter_cgroup(void)
 {
 	int ret = cgroup_enter("memory");
@@ -263,7 +264,7 @@ static void kernel_memory_is_bounded_and_charged(void **state)
 		       cgroup_bytes() - before);
 }
 
-/* Tables for device memory that no large page fits are paid for like others. */
+/* The process's cgroup has to be charged for IOMMU tables of misaligned device memory. */
 static void expect_tables_are_charged(long tables, long charged, const char *when)
 {
 	long made = (table_kb() - tables) * 1024;
@@ -319,7 +320,7 @@ static double time_of_round(void)
 	return (now() - start) / MUNMAPS;
 }
 
-/* The best of some rounds: what else the machine does only takes time away. */
+/* The shortest of some rounds, since other load can only make a round longer. */
 static double time_of_munmap(void)
 {
 	double best = time_of_round();
@@ -360,10 +361,10 @@ static void expect_gone(uint64_t bytes)
 }
 
 /*
- * Every other page, until the mirror is given up: then the rest is gone too. Tries
- * to restore that one of these munmaps spoilt are followed by a rest of three
- * times what they took, which is long for so many pieces where all is slow: only
- * there is that waited for.
+ * munmap() every other page until tether gives the mirror up, and with it the remaining
+ * pages. If one of these munmaps makes an attempt to restore fail, restore then rests
+ * three times as long as the attempt took. With so many pieces that is long on a slow
+ * kernel; only there does this test wait for it.
  */
 static void too_many_pieces_are_given_up(void **state)
 {

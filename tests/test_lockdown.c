@@ -2,7 +2,7 @@
 /*
  * A locked-down kernel keeps strict_mmio_maps on.
  *
- * There is no way out of lockdown but a reboot: this is a boot's last program.
+ * Lockdown ends only with a reboot, so this is the last program of its boot.
  */
 #include "common.h"
 #include "proc.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device memory: DMA reaches it as long as the process does, and not longer.
+ * Device memory: DMA reaches it for as long as the process does, and no longer.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,13 +15,13 @@
 #include "proc.h"
 #include "rig.h"
 
-/* The promise; emulation gets no discount on it. */
-#define SOON	0.050	/* after an outage of less than a second */
+/* The deadline that docs/behaviour.md promises; it is not longer under emulation. */
+#define SOON	0.050	/* seconds, after an outage of less than a second */
 #define LATER	2.0
 
 /*
- * A test's child has all its files open: one left behind by a failed test
- * would keep the devices from the next program.
+ * A test's child inherits all open files. If a failed test left its child running, the
+ * next program could not open the devices.
  */
 static pid_t child;
 
@@ -40,7 +40,7 @@ static int heal(void **state)
 	return rig_heal(state);
 }
 
-/* How long to watch for what must not come back: past the last retry. */
+/* How long to wait for a mirror that must not be restored: past restore's last attempt. */
 #define NEVER_MS	2200
 
 static void whole_bar_is_reached_at_any_alignment(void **state)
@@ -68,7 +68,7 @@ static void whole_bar_is_reached_at_any_alignment(void **state)
 	}
 }
 
-/* The mmap starts inside of the BAR, the mapping inside of the mmap. */
+/* The mmap starts inside the BAR, and the DMA mapping inside the mmap. */
 static void part_of_a_bar_is_the_right_part(void **state)
 {
 	uint64_t mmap_at = 48 * MIB + 3 * PAGE, map_at = 5 * PAGE;
@@ -85,7 +85,7 @@ static void part_of_a_bar_is_the_right_part(void **state)
 	munmap(map, MIB);
 }
 
-/* Nobody is there to take the bytes: that there is no fault has to do. */
+/* No memory is behind this BAR, so the only evidence is that there is no fault record. */
 static void a_bar_larger_than_memory_can_be_mapped(void **state)
 {
 	const uint64_t len = 4096 * MIB;
@@ -196,7 +196,7 @@ static void one_mapping_spans_ram_and_several_devices(void **state)
 	ok(nvme_identify(&rig.nvme, IOVA + 4 * part + 3 * PAGE));
 	assert_true(target_has(&other, 3 * PAGE, rig.nvme.identity, PAGE));
 
-	/* One device's memory goes and comes; the rest is not concerned. */
+	/* One device's memory goes off and on; DMA to the other memory is not affected. */
 	ok(vfio_decoding(&second, false));
 	expect_landing(IOVA + part, TARGET_LEN - part);
 	memset(at, 0, PAGE);
@@ -298,7 +298,7 @@ static void *write_all_the_time(void *arg)
 	return NULL;
 }
 
-/* A reset takes milliseconds, and at its end the memory is back: DMA all along. */
+/* A reset takes milliseconds and ends with the memory on: DMA runs all the time. */
 static void reset_revokes_by(int (*reset)(struct vfio_device *d))
 {
 	struct watch w = { 0 };
@@ -427,7 +427,7 @@ static void *map_in_child(size_t len)
 	return map;
 }
 
-/* A child that has mapped, told by its byte in the pipe. */
+/* Starts a child that maps; the child writes a byte to the pipe when it has. */
 static void spawn(void (*then)(void))
 {
 	char byte = 0;
@@ -497,7 +497,7 @@ static void exec_revokes(void **state)
 
 	spawn(become_another_program);
 	expect_landing(IOVA, 0);
-	/* The child is another program when its memory is. */
+	/* Once the child has executed the other program, /proc shows that program's name. */
 	for (i = 0; i < 300; i++) {
 		char path[64], name[64] = "";
 
@@ -522,7 +522,7 @@ static void exit_while_revoked_is_for_good(void **state)
 	expect_blocked(IOVA, 0);
 }
 
-/* The mapping is the parent's: that a child has the memory too is no help. */
+/* The mapping belongs to the parent, so a child with the same mmap does not keep it. */
 static void munmap_revokes_although_a_child_has_the_mmap(void **state)
 {
 	child = fork();
@@ -541,7 +541,7 @@ static void new_mmap_in_its_place_is_another_one(void **state)
 	munmap(rig.map, RIG_LEN);
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
 					 PROT_READ | PROT_WRITE, rig.map));
-	/* Even used by the CPU. */
+	/* Tether must not map the new memory even after the CPU has touched it. */
 	*(volatile uint32_t *)rig.map = 1;
 	sleep_ms(NEVER_MS);
 	expect_blocked(IOVA, 0);
@@ -590,8 +590,8 @@ static void back_soon_after_a_short_outage(void **state)
 }
 
 /*
- * However long the outage. The quickest of some tells what the module takes; what slows
- * down another may be the machine.
+ * The deadline holds however long the outage was. The quickest of some rounds shows how
+ * long the module takes; the machine may have delayed the others.
  */
 static void back_soon_after_a_long_outage(void **state)
 {
@@ -645,7 +645,7 @@ static void back_after_mprotect_gives_the_permission_back(void **state)
 	expect_return(IOVA, 0, now(), SOON);
 }
 
-/* A mapping that needs no more than reading goes on with a read-only mmap. */
+/* A mapping for reading is not affected if its mmap becomes read-only. */
 static void read_only_mapping_survives_mprotect_to_read_only(void **state)
 {
 	uint8_t pattern[64], got[64] = { 0 };
@@ -673,7 +673,7 @@ static void rest_comes_back_after_a_partial_munmap(void **state)
 	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
 	munmap(rig.map, RIG_HALF);
 	expect_return(IOVA + RIG_HALF + PAGE, RIG_HALF + PAGE, now(), SOON);
-	/* ... and comes and goes as the whole did. */
+	/* The rest is revoked and restored as the whole mapping was. */
 	ok(vfio_decoding(&rig.device, false));
 	ok(vfio_decoding(&rig.device, true));
 	expect_return(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE, now(), SOON);
@@ -715,7 +715,7 @@ static void unmap_reports_the_full_size_whatever_is_left(void **state)
 	munmap(rig.map + RIG_HALF, RIG_HALF);
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_HALF, &unmapped));
 	assert_int_equal(unmapped, RIG_HALF);
-	/* Nothing is left in the way. */
+	/* The failed mapping has left nothing behind: the range can be mapped. */
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
 					 PROT_READ | PROT_WRITE, rig.map));
 	ok(vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN, VFIO_DMA_RW));
@@ -725,8 +725,8 @@ static void unmap_reports_the_full_size_whatever_is_left(void **state)
 /* Not revoked, not even for an instant. */
 
 /*
- * DMA without a pause while disturb() goes on; a write that fell into a gap
- * leaves a fault record.
+ * DMA runs without a pause while disturb() runs. If the mapping is absent even for a
+ * moment, a write leaves a fault record.
  */
 static void undisturbed_by(void (*disturb)(void))
 {
@@ -777,8 +777,8 @@ static void clear_refs_does_not_revoke(void **state)
 }
 
 /*
- * From then on the process' own entries are read-only at first, so that the
- * kernel hears of its first write. DMA is no concern of that.
+ * After clear_refs the process's page-table entries are read-only, so that the kernel
+ * notices the first write. That must not keep the memory from being mapped for DMA.
  */
 static void clear_refs_does_not_keep_it_from_being_mapped(void **state)
 {
@@ -810,7 +810,7 @@ static void disturb_by_other_vmas(void)
 	assert_int_equal(mprotect(mem, PAGE, PROT_NONE), 0);
 	assert_int_equal(madvise(mem + PAGE, PAGE, MADV_DONTNEED), 0);
 	munmap(mem, 8 * PAGE);
-	/* Side by side with the mmap, where the address is free. */
+	/* Directly behind the mmap, if that address is free. */
 	at = mmap(next, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
 		  MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (at != next)
@@ -894,7 +894,7 @@ static void late_group_sees_what_comes_back(void **state)
 	edu_close(&late);
 }
 
-/* With its last group a container loses its mappings, restore and all. */
+/* When its last group leaves, a container's mappings end, and so does their restore. */
 static void container_goes_while_its_mapping_is_revoked(void **state)
 {
 	struct vfio_container other;

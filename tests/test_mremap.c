@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device memory whose mmap is moved: the DMA mapping was of the old place.
+ * Device memory whose mmap is moved: the DMA mapping was made for the old address.
  *
- * A program of its own because stock 6.1 warns (WARN_ON_ONCE in untrack_pfn(),
- * with the in-tree backend too) when vfio-pci's mmap is moved, and a boot of
- * its own may be forgiven that.
+ * This is a program of its own because stock 6.1 warns when an mmap of vfio-pci's
+ * memory is moved (WARN_ON_ONCE in untrack_pfn(), with either backend). So the program
+ * has a boot of its own, in whose log this warning is permitted.
  */
 #include <sys/mman.h>
 
 #include "rig.h"
 
-/* Past the last retry of a restore. */
+/* How long to wait for a mirror that must not be restored: past restore's last attempt. */
 #define NEVER_MS	2200
 
 static uint8_t *to;
@@ -49,8 +49,8 @@ static void moved_away_and_back_is_for_good(void **state)
 }
 
 /*
- * mremap() moves page-table entries behind the back of 6.1's vfio-pci, which
- * then does not know what to zap. The mapping is made after the move.
+ * mremap() moves page-table entries without telling 6.1's vfio-pci, which then does not
+ * zap them at the new address. The DMA mapping is made after the move.
  */
 static void moved_before_it_is_mapped_is_revoked_all_the_same(void **state)
 {
