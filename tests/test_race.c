@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Everything against everything, with one oracle: no DMA lands in memory that
+ * Many operations at the same time, and one check: no DMA may arrive in memory that
  * the process cannot reach.
  *
- * One device writes all the time, in turns to each of the places below. The
- * test takes the process' access to its place away. Once the call that did
- * has returned, the test marks the memory by a path of its own, lets the
- * device write there a few times more, and looks: a write that lands now is a
- * hole, however the threads around it are timed. Those threads map and unmap,
- * turn the memory off and on, reset the device, attach and detach a group,
- * fork, and split other mappings, each on places of its own but in the same
- * container and on the same device.
+ * One device writes all the time, in turn to each of the places below. The test takes
+ * away the process's access to its place. When the call that does this has returned,
+ * the test writes a mark into the memory by another path, lets the device write there
+ * a few times more, and reads the memory: a write that has arrived is a hole, whatever
+ * the timing of the other threads. Those threads map and unmap, turn the memory off
+ * and on, reset the device, attach and detach a group, fork, and split other mappings.
+ * Each of them has places of its own, but all use the same container and device.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -25,7 +24,7 @@
 #include "rig.h"
 
 #define PLACE_LEN	(4 * MIB)
-#define WRITES		3	/* to the place, between marking and looking */
+#define WRITES		3	/* to the place, between marking and reading */
 #define MARK		64
 
 enum place { OWN, MAPPER, STEADY, PLACES };
@@ -36,11 +35,11 @@ enum place { OWN, MAPPER, STEADY, PLACES };
 
 static struct {
 	atomic_bool stop;
-	atomic_bool pause;	/* asks the writer to stand still ... */
-	atomic_bool paused;	/* ... which it does */
+	atomic_bool pause;	/* asks the writer to pause */
+	atomic_bool paused;	/* set by the writer while it pauses */
 	atomic_ulong rounds;	/* each place written once */
-	atomic_ulong churn;	/* what the other threads have done */
-	atomic_int error;	/* the first, of any of them */
+	atomic_ulong churn;	/* number of operations of the other threads */
+	atomic_int error;	/* the first error of any of them */
 } storm;
 
 static uint8_t *own, *mapper_map, *steady_map;
@@ -55,11 +54,11 @@ static void note_error(int error)
 }
 
 /*
- * Stock vfio-pci holds a process' mm while it takes the process' access to
- * the device away, and a process that ends just then has its memory until
- * that call is over. Who wants to look must let it end.
+ * Stock vfio-pci holds a process's mm while it zaps the process's mapping of the device.
+ * A process that ends just then keeps its memory until that call is over. So a test that
+ * reads the memory of an ended process has to let such a call end first, by this mutex.
  */
-static pthread_mutex_t *toggling;	/* forked processes wait for it, too */
+static pthread_mutex_t *toggling;	/* shared: forked processes lock it, too */
 
 static void init_toggling(void)
 {
@@ -86,8 +85,8 @@ static bool going(void)
 }
 
 /*
- * The memory may be off at the moment. If it goes between being faulted in and
- * being looked up, the in-tree module says -EINVAL.
+ * True if a mapping may have failed because the memory was off. If the memory goes off
+ * after in-tree has faulted it in and before in-tree looks it up, the errno is -EINVAL.
  */
 static bool is_off(int ret)
 {
@@ -107,7 +106,7 @@ static void *writer(void *arg)
 		for (p = 0; p < PLACES; p++)
 			note_error(nvme_identify(&rig.nvme, PLACE_IOVA(p)));
 		storm.rounds++;
-		/* Every write to what is not mapped is a fault to handle. */
+		/* Each write to an IOVA that is not mapped is a fault for the kernel. */
 		usleep(200);
 	}
 	storm.paused = true;
@@ -130,7 +129,7 @@ static void *mapper(void *arg)
 	return NULL;
 }
 
-/* Turns the device's memory off and on in every way there is. */
+/* Turns the device's memory off and on, in turn in every way that vfio-pci has. */
 static void *toggler(void *arg)
 {
 	unsigned int i = 0;
@@ -173,7 +172,7 @@ static void *attacher(void *arg)
 	return NULL;
 }
 
-/* Processes that share everything with this one, and are gone at once. */
+/* Forks processes that have copies of all mappings and end at once. */
 static void *forker(void *arg)
 {
 	while (going()) {
@@ -230,7 +229,7 @@ static int setup(void **state)
 	return rig_unmapped(state);
 }
 
-/* So much that filling the page tables takes long. */
+/* Maps so much memory that filling the page tables takes long. */
 static int setup_much(void **state)
 {
 	own_len = PLACE_ROOM;
@@ -248,7 +247,7 @@ static int teardown(void **state)
 	return rig_heal(state);
 }
 
-/* Until the device has written to every place a few times more. */
+/* Waits until the device has written to every place a few times more. */
 static void let_it_write(void)
 {
 	unsigned long until = storm.rounds + WRITES + 1;
@@ -257,7 +256,7 @@ static void let_it_write(void)
 		usleep(100);
 }
 
-/* The memory may be off when the witness comes: it waits until it is not. */
+/* Writes a mark. If the memory is off at the moment, waits until it is on. */
 static int mark(uint64_t offset)
 {
 	int ret;
@@ -285,7 +284,7 @@ static bool overwritten(uint64_t offset)
 	return memcmp(now_there, left, MARK);
 }
 
-/* The oracle, for memory that is on but not the process' any more. */
+/* Has a write arrived? For memory that is on, but that the process cannot reach any more. */
 static bool violated(void)
 {
 	note_error(mark(PLACE_OFFSET(OWN)));
@@ -293,11 +292,11 @@ static bool violated(void)
 	return overwritten(PLACE_OFFSET(OWN));
 }
 
-#define VAIN	20	/* tries to map it, after which its memory is left on */
+#define VAIN	20	/* failed attempts to map, after which the memory is left on */
 
 /*
- * In-tree goes page by page: on a slow machine the memory may never be on for as
- * long as that takes.
+ * In-tree maps page by page. On a slow machine this may take longer than the toggler
+ * ever leaves the memory on, so after some failed attempts the toggler is stopped.
  */
 static int map_own(void)
 {
@@ -322,7 +321,7 @@ static int unmap_own(void)
 	return vfio_dma_unmap(&rig.container, PLACE_IOVA(OWN), own_len, NULL);
 }
 
-/* RACE_SECONDS in the environment: the matrix has many machines to race on. */
+/* How long each race lasts. tests/matrix shortens it with RACE_SECONDS, for many machines. */
 static double seconds(void)
 {
 	const char *text = getenv("RACE_SECONDS");
@@ -330,10 +329,10 @@ static double seconds(void)
 	return text ? atof(text) : 4;
 }
 
-#define ENOUGH		5	/* tries, fewer than which show nothing */
-#define PATIENCE	30	/* seconds, on a slow machine */
+#define ENOUGH		5	/* fewer tries than these prove nothing */
+#define PATIENCE	30	/* seconds in which a slow machine has to make them */
 
-/* A violation is enough: there is nothing to wait for after it. */
+/* Should the race go on? Not after a violation, since one is enough. */
 static bool going_on(double begin, unsigned int tries, unsigned int violations)
 {
 	double limit = tries < ENOUGH ? PATIENCE * patience() : seconds();
@@ -341,7 +340,7 @@ static bool going_on(double begin, unsigned int tries, unsigned int violations)
 	return !violations && now() - begin < limit && !storm.error;
 }
 
-/* What the storm was, and that what was not touched is there after it. */
+/* Reports the counts, and checks that DMA still reaches memory that was not taken away. */
 static void conclude(unsigned int tries, unsigned int violations)
 {
 	double start;
@@ -359,7 +358,7 @@ static void conclude(unsigned int tries, unsigned int violations)
 	expect_return(PLACE_IOVA(STEADY), PLACE_OFFSET(STEADY), start, 2.0);
 }
 
-/* A new mmap of the place, instead of whatever is there. */
+/* mmaps the place anew, replacing what is mapped there. */
 static void mmap_own(void)
 {
 	if (!vfio_region_mmap(&rig.device, TARGET_BAR, PLACE_OFFSET(OWN), PLACE_LEN,
@@ -367,7 +366,7 @@ static void mmap_own(void)
 		note_error(-errno);
 }
 
-/* Maps the place, has take() take its memory away, and looks; again and again. */
+/* Repeatedly maps the place, has take() take its memory away, and checks for writes. */
 static void race(void (*take)(unsigned int tries))
 {
 	unsigned int tries = 0, violations = 0;
@@ -389,7 +388,7 @@ static void race(void (*take)(unsigned int tries))
 	conclude(tries, violations);
 }
 
-/* Every other time only the half that is looked at. */
+/* Every other time unmaps only the half of the place that is checked. */
 static void take_by_munmap(unsigned int tries)
 {
 	munmap(own, tries % 2 ? PLACE_LEN : PLACE_LEN / 2);
@@ -401,7 +400,7 @@ static void munmap_races(void **state)
 	race(take_by_munmap);
 }
 
-/* A new mmap takes the place at once, while the old one may be coming back. */
+/* A new mmap replaces the place at once, while restore may be restoring the old one. */
 static void take_by_mmap(unsigned int tries)
 {
 	mmap_own();
@@ -452,10 +451,10 @@ static void go_on(void)
 }
 
 /*
- * Memory that is off cannot be marked or looked at through VFIO, so the mark
- * is made before and looked for after, and the device writes in between only.
- * The host turns decoding on behind VFIO's back meanwhile, or bytes could not
- * land whatever the IOMMU does.
+ * While memory is off, VFIO can neither mark nor read it. So the test marks it before,
+ * reads it after, and lets the device write only in between. Meanwhile the host turns
+ * decoding on without VFIO's knowledge: otherwise no bytes could arrive, whatever the
+ * IOMMU does.
  */
 static void decoding_races(void **state)
 {
@@ -489,7 +488,7 @@ static void decoding_races(void **state)
 	conclude(tries, violations);
 }
 
-/* What a process of its own does, in the shared container, until it is killed. */
+/* Another process does this in the shared container until it is killed. */
 static bool map_own_once(void *unused)
 {
 	return !map_own();
@@ -524,9 +523,9 @@ static void exit_races(void **state)
 }
 
 /*
- * A process is killed just when its memory comes back, which takes a while
- * with much of it. Nobody but the backend could be holding on to it then, and
- * whatever it had begun, no write lands after the process' end.
+ * A process is killed while restore is restoring its memory, which takes a while because
+ * there is much of it. Only the backend may still be using the memory then. Whatever the
+ * backend had begun, no write may arrive after the process's end.
  */
 static void exit_races_with_coming_back(void **state)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * RAM: what is mapped is reached, nothing else is, and every page is pinned,
- * accounted and given back.
+ * RAM: devices reach mapped memory and no other memory, and every page is pinned,
+ * charged, unpinned and uncharged.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -54,7 +54,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* Whatever a failed test left behind would fail the next one too. */
+/* Unmap all: mappings that a failed test has left behind would fail the next test. */
 static int teardown(void **state)
 {
 	return vfio_dma_unmap(&container, IOVA, 1ULL << 36, NULL);
@@ -125,7 +125,7 @@ static void read_only_mapping_stops_writes(void **state)
 	munmap(mem, PAGE);
 }
 
-/* That it stops reads is not asked: stock 6.1's VT-d driver lets them in. */
+/* This does not check that reads are stopped: stock 6.1's VT-d driver permits them. */
 static void write_only_mapping_lets_writes_in(void **state)
 {
 	uint8_t *mem = anonymous(PAGE);
@@ -164,7 +164,7 @@ static void locked_memory_is_accounted_and_given_back(void **state)
 	munmap(mem, 64 * MIB);
 }
 
-/* Children report by number: cmocka's asserts are no use in them. */
+/* Runs in a child, which reports failures by its exit status: cmocka's asserts do not work. */
 static int over_the_limit(void *arg)
 {
 	uint8_t *mem = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE,
@@ -179,7 +179,7 @@ static int over_the_limit(void *arg)
 		return 2;
 	if (proc_status_kb(0, "VmLck") != before)
 		return 3;
-	/* Nothing is left in the way, and the limit itself is allowed. */
+	/* The refused mapping has left nothing behind, and exactly the limit is allowed. */
 	if (vfio_dma_map(&container, mem, IOVA, MIB, VFIO_DMA_RW))
 		return 4;
 	if (proc_status_kb(0, "VmLck") != before + 1024)
@@ -197,7 +197,7 @@ static int over_the_limit(void *arg)
 static void memlock_limit_holds_without_the_capability(void **state)
 {
 	assert_int_equal(proc_run_unprivileged(MIB, over_the_limit, NULL), 0);
-	/* ... and there is nothing of the refused mapping in the IOMMU. */
+	/* The IOMMU has no entries of the refused mapping. */
 	ok(nvme_identify(&nvme, IOVA));
 	ok(fault_wait(&faults, NVME, IOVA, true, FAULT_MS));
 }
@@ -234,7 +234,7 @@ static void memory_returns_to_the_system(void **state)
 		broken("%ld MiB lost", (before - now_kb) / 1024);
 }
 
-/* First, middle and last page of mem, mapped at IOVA. */
+/* Maps mem at IOVA and checks that DMA reaches its first, middle and last page. */
 static void check_kind(uint8_t *mem, size_t len)
 {
 	size_t middle = len / 2 & ~(PAGE - 1);
@@ -279,7 +279,7 @@ static void private_file_memory_is_copied_before_dma(void **state)
 	unlink("/tmp/private");
 }
 
-/* At @at, or anywhere; the pages come from those set aside. */
+/* Maps hugetlb memory at @at, or anywhere if @at is NULL, from the reserved huge pages. */
 static uint8_t *hugetlb(void *at, size_t len)
 {
 	uint8_t *mem = mmap(at, len, PROT_READ | PROT_WRITE,
@@ -314,7 +314,7 @@ static void hugetlb_between_other_memory_can_be_mapped(void **state)
 	assert_int_equal(mprotect(mem, 8 * MIB, PROT_READ | PROT_WRITE), 0);
 	hugetlb(mem + 2 * MIB, 4 * MIB);
 	check_kind(mem, 8 * MIB);
-	/* Either comes first, and either is last. */
+	/* Small pages first and huge pages last, and the other way round. */
 	check_kind(mem + 3 * MIB, 5 * MIB);
 	check_kind(mem + MIB, 3 * MIB);
 	ok(vfio_dma_map(&container, mem, IOVA, 8 * MIB, VFIO_DMA_RW));
@@ -325,7 +325,7 @@ static void hugetlb_between_other_memory_can_be_mapped(void **state)
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
 }
 
-/* None of them may go to somebody else before that, and each has to go back then. */
+/* No page may be freed before the unmap, and every page has to be freed by it. */
 static void hugetlb_memory_is_kept_until_unmap(void **state)
 {
 	struct fault fault;
@@ -358,7 +358,7 @@ static void transparent_huge_pages_can_be_mapped(void **state)
 	munmap(mem, 16 * MIB);
 }
 
-/* No page of it follows the one before, and each is a VMA of its own. */
+/* Maps a file's pages in reverse order, so that none are adjacent; each is a VMA. */
 static void map_backwards(uint8_t *mem, size_t len, int fd)
 {
 	size_t at;
@@ -395,8 +395,8 @@ static void scattered_memory_can_be_mapped(void **state)
 }
 
 /*
- * So much of it that it is not remembered page by page; the huge pages behind it
- * are not aligned to anything that a backend may work in steps of.
+ * There is so much scattered memory that tether does not record it page by page. The huge
+ * pages behind it are not aligned to a step in which a backend may unmap.
  */
 static void huge_pages_in_scattered_memory_are_unpinned(void **state)
 {
@@ -494,8 +494,8 @@ static void fork_leaves_dma_with_the_parent(void **state)
 }
 
 /*
- * On 6.1 in-tree goes on to read what the process's write has replaced, if that was
- * the zero page or a page of a file.
+ * With in-tree on 6.1 the device goes on to read the page that the process's write has
+ * replaced, if that was the zero page or a page of a file.
  */
 static bool sees_copies(void)
 {
@@ -511,7 +511,7 @@ static bool reads_what_is_written(uint8_t *mem, size_t offset)
 	return !memcmp(got, mem + offset, LEN);
 }
 
-/* Mapped for the device to read; the process writes only then. */
+/* Maps mem for reading, and only then writes to it: the device has to read the new bytes. */
 static void expect_to_be_read(uint8_t *mem, size_t len, bool expected)
 {
 	long pinned = proc_pages_pinned();
@@ -532,7 +532,7 @@ static void touch_for_reading(const uint8_t *mem, size_t len)
 		(void)*(volatile const uint8_t *)(mem + i);
 }
 
-/* Pages that are its own lie between others, and the first and the last are not. */
+/* Some pages in the middle are the process's own; the first and the last page are not. */
 static void untouched_memory_is_read_as_it_is_written_later(void **state)
 {
 	uint8_t *mem = anonymous(MIB);
@@ -544,7 +544,7 @@ static void untouched_memory_is_read_as_it_is_written_later(void **state)
 	expect_to_be_read(mem, MIB, sees_copies());
 	munmap(mem, MIB);
 
-	/* the same if it has been read, and may not be written to yet */
+	/* The same for memory that the process has read, and that is read-only when mapped. */
 	mem = anonymous(MIB);
 	madvise(mem, MIB, MADV_NOHUGEPAGE);
 	touch_for_reading(mem, MIB);
@@ -595,7 +595,7 @@ static void private_hugetlb_is_read_as_it_is_written_later(void **state)
 	fd = memfd_create("hugetlb", MFD_HUGETLB);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 4 * MIB), 0);
-	/* else the pages would be the process's alone from the beginning */
+	/* Otherwise the pages would be the process's own from the beginning. */
 	mem = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(mem, MAP_FAILED);
 	memset(mem, 1, 4 * MIB);
@@ -613,7 +613,7 @@ static void private_hugetlb_is_read_as_it_is_written_later(void **state)
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
 }
 
-/* Each is to have a page of its own, and the device the mapper's. */
+/* Parent and child get a page of their own each; the device reads that of the mapper. */
 static void memory_shared_by_fork_is_read_as_it_is_written_later(void **state)
 {
 	uint8_t *mem = anonymous(MIB);
@@ -633,7 +633,7 @@ static void memory_shared_by_fork_is_read_as_it_is_written_later(void **state)
 	munmap(mem, MIB);
 }
 
-/* What a file has stays the file's, and memory that may not be read is refused. */
+/* A shared file's pages are not copied, and memory that may not be read is refused. */
 static void shared_and_forbidden_memory_is_not_copied(void **state)
 {
 	int fd = memfd_create("shared", 0);
@@ -661,7 +661,7 @@ static void shared_and_forbidden_memory_is_not_copied(void **state)
 	munmap(mem, 2 * PAGE);
 }
 
-/* A userfaultfd that is told of writes to it. -errno. */
+/* Returns a userfaultfd that write-protects mem, or -errno. */
 static int write_protect(uint8_t *mem, size_t len)
 {
 	struct uffdio_api api = {
@@ -686,8 +686,9 @@ static int write_protect(uint8_t *mem, size_t len)
 }
 
 /*
- * A page that is the process's own can be read by a device all the same. To make one
- * its own takes a write before 6.2, which tether does not make: that is not its to do.
+ * A device can read such a page if the page is the process's own. Before 6.2, to give the
+ * process a page of its own takes a write. Tether does not make it, because the
+ * userfaultfd's owner decides about writes.
  */
 static void memory_that_a_userfaultfd_protects_is_read_if_it_can_be(void **state)
 {
@@ -719,7 +720,7 @@ static int map_and_leave(void *arg)
 	return vfio_dma_map(&container, mem, IOVA, MIB, VFIO_DMA_RW) ? 2 : 0;
 }
 
-/* Another process' pages: pinned until unmapped, whoever unmaps them. */
+/* A process's pages stay pinned until they are unmapped, by whichever process. */
 static void memory_of_a_process_that_ended_is_released(void **state)
 {
 	long pinned = proc_pages_pinned();

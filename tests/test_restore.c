@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Restore minds its neighbours: what a program may do while device memory is
- * away, it may do without noticing that somebody waits for it.
+ * Restore disturbs no one: operations of a program while its device memory is off must
+ * neither fail nor wait because restore waits for that memory.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +12,7 @@
 
 #include "rig.h"
 
-/* TARGET_LEN of its BAR, misaligned. */
+/* mmaps TARGET_LEN of the target's BAR at a misaligned address. */
 static uint8_t *map_whole_target(void)
 {
 	uint8_t *map = vfio_reserve(TARGET_LEN, 2 * MIB, PAGE);
@@ -23,9 +23,9 @@ static uint8_t *map_whole_target(void)
 }
 
 /*
- * vfio-pci gives a hot reset up with -EBUSY when somebody holds the locks that a
- * page fault takes. A VMM switches the memory off before it resets a device, so
- * nobody has to fault; the BAR is large so that on 6.1 a fault would take long.
+ * vfio-pci fails a hot reset with -EBUSY while another thread holds the locks that a page
+ * fault takes. A VMM switches the memory off before it resets a device, so restore need
+ * not take a page fault. The BAR is large, so that on 6.1 a fault would take long.
  */
 static void resets_with_the_memory_off_are_not_disturbed(void **state)
 {
@@ -55,7 +55,7 @@ static void *reset(void *result)
 	return NULL;
 }
 
-/* One of each that a VMM may do at any time, and never expects to wait for. */
+/* Operations that a VMM may do at any time and that must not wait, one of each. */
 static void map_and_unmap_everything(void)
 {
 	void *mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -68,8 +68,8 @@ static void map_and_unmap_everything(void)
 }
 
 /*
- * Maps and unmaps until a reset of nvme ends: how often, and when last, in seconds
- * from start, the reset still went on.
+ * Maps and unmaps until a reset of nvme ends. *times: how often. Returns the latest time,
+ * in seconds from start, at which the reset was still under way.
  */
 static double map_while_resetting(double start, int *times)
 {
@@ -91,13 +91,13 @@ static double map_while_resetting(double start, int *times)
 }
 
 /*
- * nvme's reset takes 110 ms. Restore, which begins to try in the middle of it,
- * must not sit in a page fault with the process's locks until its end. It shows
- * nothing if the machine stood still then.
+ * nvme's reset takes 110 ms. Restore makes its first attempt during the reset, and must
+ * not wait in a page fault, with the process's locks held, until the reset's end. The
+ * test proves nothing if the machine stood still in that time.
  */
 static void a_reset_does_not_stall_the_process(void **state)
 {
-	const double restore_tries = 0.060;	/* by then */
+	const double restore_tries = 0.060;	/* restore has made an attempt by then */
 	const unsigned int cmb = 2;
 	int times, resets = 0;
 	double start, late;
@@ -118,12 +118,12 @@ static void a_reset_does_not_stall_the_process(void **state)
 	munmap(map, MIB);
 	ok(nvme_enable(&rig.nvme));
 
-	/* the reset has been seen to go on after restore had begun to try */
+	/* The reset was still under way after restore's first attempt. */
 	assert_true(late > restore_tries);
 	assert_true(times * patience() > 10);
 }
 
-/* The backend may be loaded before vfio-pci, and stay when that goes. */
+/* The backend may be loaded before vfio-pci, and stay loaded when vfio-pci is unloaded. */
 static int setup_vfio_pci_anew(void **state)
 {
 	rig_close(state);
@@ -138,7 +138,7 @@ static void vfio_pci_can_be_loaded_anew(void **state)
 	a_reset_does_not_stall_the_process(state);
 }
 
-/* Where a part was unmapped, other memory may come and go. */
+/* Other memory may be mapped and unmapped where a part of the mmap was unmapped. */
 static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 {
 	uint8_t *hole = rig.map + RIG_HALF;
@@ -158,8 +158,8 @@ static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 }
 
 /*
- * Up to 6.9 an access to a VMA that vfio-pci believes to be filled, and that is
- * not, faults for ever. SIGALRM ends the program then.
+ * Up to 6.9, if vfio-pci believes that a VMA is filled but its page tables are empty, an
+ * access faults for ever. SIGALRM then ends the program.
  */
 static void memory_that_comes_back_can_be_read_at_once(void **state)
 {
@@ -192,8 +192,8 @@ static uint64_t revoked(void)
 }
 
 /*
- * One look tells for all mirrors of a device that it is on. Each by a clock of its own,
- * they would come back over a second.
+ * One check of a device serves all its mirrors. If restore tried each mirror at a time of
+ * its own, their return would be spread over a second.
  */
 static void many_mirrors_come_back_at_once_after_a_long_outage(void **state)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bpftrace scripts of tools/ answer what they say they answer.
+ * The bpftrace scripts of tools/ print what their comments promise.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "command.h"
 #include "rig.h"
 
-#define START_S	40	/* bpftrace compiles, on an emulated machine */
+#define START_S	40	/* how long bpftrace may compile on an emulated machine */
 
 static struct command script;
 
@@ -20,7 +20,7 @@ static int unmapped(void **state)
 	return rig_unmapped(state);
 }
 
-/* A failed test leaves its script behind. */
+/* Stop the script that a failed test may have left running. */
 static int heal(void **state)
 {
 	if (script.pid && script.out >= 0)

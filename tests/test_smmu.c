@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What stands in an SMMU's page tables. On Arm how a device's memory may be
- * accessed is a property of each translation: as device memory, in order and
- * past every cache, or as RAM. QEMU has no caches, so bytes cannot tell; the
- * entries are read, by the walk that the SMMU makes. A device's interrupts are
- * translated too.
+ * The entries in an SMMU's page tables. On Arm each translation says how memory is
+ * accessed: as device memory (in order and uncached), or as RAM. QEMU has no caches, so
+ * bytes do not show the difference. So these tests read the entries, by the same walk
+ * that the SMMU makes. The SMMU also translates devices' interrupts.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -56,7 +55,7 @@ static struct smmu_entry entry_at(uint64_t iova)
 	return entry;
 }
 
-/* Every page: how a mapping is cut into blocks is the kernel's business. */
+/* Checks every page, since the kernel may divide a mapping into blocks as it likes. */
 static void expect_entries(uint64_t iova, uint64_t len, uint8_t memory)
 {
 	uint64_t end = iova + len;
@@ -79,8 +78,8 @@ static void expect_device_memory(uint64_t iova, uint64_t len, uint64_t offset)
 	assert_int_equal(entry_at(iova + len - PAGE).phys,
 			 bar_start(TARGET, TARGET_BAR) + offset + len - PAGE);
 	/*
-	 * In-tree takes a device's memory for RAM, which also shows that this
-	 * can be told.
+	 * In-tree maps a device's memory as RAM. This also shows that the test can tell
+	 * the two memory types apart.
 	 */
 	expect_entries(iova, len,
 		       on_tether() ? SMMU_DEVICE_MEMORY : SMMU_NORMAL_CACHEABLE);
@@ -153,7 +152,7 @@ static void interrupts_are_translated_in_their_window(void **state)
 	ok(vfio_msi_window(NVME, &first, &last));
 	refused(ENOENT, smmu_lookup(&smmu, NVME, first, &entry));
 	ok(vfio_msix_enable(&rig.nvme.dev, 0, signal.fd));
-	/* QEMU's looks for the vector when the queue is made. */
+	/* QEMU's nvme reads the vector when a queue is created. */
 	ok(nvme_enable(&rig.nvme));
 	expect_entries(first, PAGE, SMMU_DEVICE_MEMORY);
 	expect_landing(IOVA, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * strict_mmio_maps: memory of other drivers is refused, or mirrored like any.
+ * strict_mmio_maps: on, memory of other drivers is refused; off, it is mirrored.
  *
  * Such memory here is the BAR of a device without a driver, mapped through
  * its sysfs file.
@@ -21,7 +21,7 @@
 #define STRICT	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
 #define TAINT_USER_BIT	6
 
-#define LACKING		120	/* what a child returns: the kernel has no such thing */
+#define LACKING		120	/* a child's status: the kernel lacks the feature */
 
 static struct host_bar other;		/* mapped for DMA */
 static struct host_bar witness;		/* the same memory, another mmap */
@@ -76,7 +76,7 @@ static void other_drivers_memory_is_refused(void **state)
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
 }
 
-/* ... and what was in front of it in the same mapping goes with it. */
+/* If memory is refused, memory in front of it in the same mapping is unmapped again. */
 static void refusal_leaves_nothing(void **state)
 {
 	long locked = proc_status_kb(0, "VmLck");
@@ -90,7 +90,7 @@ static void refusal_leaves_nothing(void **state)
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
 }
 
-/* A positive errno, or LACKING. */
+/* Returns a positive errno, or LACKING. */
 static int map_drivers_ram(void *mem, size_t len)
 {
 	return -vfio_dma_map(&rig.container, mem, IOVA, len, VFIO_DMA_RO);
@@ -112,7 +112,7 @@ static int map_heap(void *arg)
 	return mem == MAP_FAILED ? LACKING : map_drivers_ram(mem, MIB);
 }
 
-/* A time namespace has a page of its own for the vDSO, which is mapped so. */
+/* In a time namespace the vDSO has a page of RAM that is mapped as device memory is. */
 static int map_time(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -125,7 +125,7 @@ static int map_time(void)
 	return addr ? map_drivers_ram((void *)addr, PAGE) : LACKING;
 }
 
-/* Only children are in the new one. */
+/* Only children of the caller are in the new time namespace. */
 static int map_time_namespace(void *arg)
 {
 	int status;
@@ -156,7 +156,7 @@ static bool is_refused_as_ram(int (*map)(void *arg))
 	return true;
 }
 
-/* Nobody is told to allow what would not be allowed. */
+/* The log must not advise strict_mmio_maps=N, which would not permit such RAM. */
 static void ram_that_a_driver_maps_is_refused_without_advice(void **state)
 {
 	bool heap = is_refused_as_ram(map_heap);

@@ -29,7 +29,7 @@ static void parameter_is_read_only(void **state)
 	expect_strict();
 }
 
-/* Refused, or loaded and strict all the same; never loaded and not strict. */
+/* Loading the module with strict_mmio_maps=N fails, or the module is strict nevertheless. */
 static void loading_it_off_does_not_turn_it_off(void **state)
 {
 	if (!system("use-backend strict-only strict_mmio_maps=0 2>/dev/null"))
