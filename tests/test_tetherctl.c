@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tetherctl says what is so: on real mappings, in every state, with the exit
- * codes and the formats that scripts rely on.
+ * tetherctl's output is right, on real mappings in every state, and so are the exit
+ * codes and formats that scripts rely on.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -74,7 +74,7 @@ static void text_is(const json_t *object, const char *key, const char *text)
 		broken("'%s' is '%s', not '%s'", key, value ?: "(none)", text);
 }
 
-/* The element of an array in the output whose key has this value. */
+/* Finds the element of an array in the output whose key has this value. */
 static json_t *find(json_t *json, const char *array, const char *key,
 		    long long value)
 {
@@ -88,7 +88,7 @@ static json_t *find(json_t *json, const char *array, const char *key,
 	return NULL;
 }
 
-/* The line of "maps" for this IOVA, which has to be of that kind and size. */
+/* Finds the element of "maps" for this IOVA, which has to be of that kind and size. */
 static json_t *part(json_t *json, uint64_t iova, const char *kind, size_t size)
 {
 	json_t *one = find(json, "maps", "iova", iova);
@@ -167,7 +167,7 @@ static void maps_lists_memory_by_kind(void **state)
 	json_decref(json);
 }
 
-/* Of a mapping that is RAM, then device memory, then RAM. */
+/* A mapping that consists of RAM, then device memory, then RAM. */
 static void maps_lists_each_part_of_a_mapping(void **state)
 {
 	uint64_t iova = IOVA + 64 * MIB;
@@ -262,7 +262,7 @@ static void devices_names_the_holders(void **state)
 	one = find(json, "devices", "owner", getpid());
 	text_is(one, "device", TARGET);
 	assert_int_equal(number(one, "live"), RIG_LEN);
-	/* edu, nvme, and the target itself */
+	/* The groups of edu, nvme, and the target itself. */
 	assert_int_equal(json_array_size(json_object_get(one, "reached_by_groups")),
 			 3);
 	json_decref(json);
@@ -292,7 +292,7 @@ static void doctor_names_who_holds_what(void **state)
 {
 	char line[128];
 
-	/* The guest's modprobe finds no backend: that is for it to find. */
+	/* doctor has to report that the guest's modprobe finds no backend. */
 	runs("doctor", NULL, 1);
 	says("ok   IOMMU is on");
 	says("BAD  modprobe finds no vfio_iommu_type1");
@@ -329,7 +329,7 @@ static void watch_tells_what_happens(void **state)
 	assert_false(instance_is_left());
 }
 
-/* Longer than one buffer, so that the reader has to find its place again. */
+/* The file is longer than one buffer, so that the reader has to resume in the middle. */
 static void every_mapping_is_listed_once(void **state)
 {
 	static const char *const count[] = { "sh", "-c",
@@ -346,7 +346,7 @@ static void every_mapping_is_listed_once(void **state)
 
 #define CHANGES	2000u
 
-/* Readers come and go while everything changes under them. */
+/* debugfs files are read again and again while mappings are made and removed. */
 static void reading_disturbs_nobody(void **state)
 {
 	static const char *const read_on[] = { "sh", "-c",
@@ -359,7 +359,7 @@ static void reading_disturbs_nobody(void **state)
 		ok(vfio_dma_map(&rig.container, ram, IOVA + 64 * MIB + i * PAGE,
 				PAGE, VFIO_DMA_RW));
 	ok(command_start(&ctl, read_on));
-	/* a reading can take longer than that many changes */
+	/* One read of all files may take longer than CHANGES changes. */
 	for (n = 0; n < CHANGES || (access("/tmp/read", F_OK) && n < 100 * CHANGES); n++) {
 		i = n % MANY;
 		start = now();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tracepoints: what is mapped, revoked, restored, unmapped and refused is
- * told, with the names by which an operator knows it.
+ * Tracepoints: each map, revocation, restore, unmap and refusal is traced, with the
+ * names by which an administrator knows process and device.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ static int mapped(void **state)
 	return rig_mapped(state);
 }
 
-/* Restore works by itself: wait for its record. */
+/* Restore runs without a call from the program, so wait until its record appears. */
 static const char *await_restore(void)
 {
 	double end = now() + 3;
@@ -150,7 +150,7 @@ static void mprotect_is_traced(void **state)
 	await_restore();
 }
 
-/* The mapping is the child's, the container ours. */
+/* The child makes the mapping, in a container of its parent. */
 static void exit_is_traced_with_its_owner(void **state)
 {
 	char text[32];
@@ -185,7 +185,7 @@ static void refusals_are_traced(void **state)
 	refused(EFAULT, vfio_dma_map(&rig.container, rig.map + PAGE, IOVA_RAM,
 				     PAGE, VFIO_DMA_RW));
 	assert_non_null(trace_find("refuse", ram_iova, "error=-14", NULL));
-	/* ... and when a part of it had been mapped, that was unmapped. */
+	/* A refused mapping of which a part was mapped also has a record of the unmap. */
 	refused(EFAULT, vfio_dma_map(&rig.container, rig.map, IOVA_RAM,
 				     2 * PAGE, VFIO_DMA_RW));
 	assert_int_equal(trace_count("map"), 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ioctls: what they accept, refuse and report. Only where the tests say so
- * do the two backends differ.
+ * Which arguments the ioctls accept and refuse, and what they report. The two backends
+ * behave the same unless a test says that they differ.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +95,7 @@ static void check_extensions(int fd)
 
 static void extensions_are_told_with_and_without_a_backend(void **state)
 {
-	/* AMD-Vi always enforces it; the lab's others cannot. */
+	/* AMD-Vi always enforces coherency; the lab's other IOMMUs cannot. */
 	const int coherent = !access("/sys/class/iommu/ivhd0", F_OK);
 	struct vfio_container empty;
 
@@ -156,7 +156,7 @@ static void info_tells_page_sizes_and_capabilities(void **state)
 	free(info);
 }
 
-/* Old programs know less of the struct; nothing behind it may be written. */
+/* Old programs have a shorter struct; the ioctl must not write behind its end. */
 static void info_honours_argsz(void **state)
 {
 	struct {
@@ -180,7 +180,7 @@ static void info_honours_argsz(void **state)
 	wanted = s.info.argsz;
 	assert_true(wanted > sizeof(s.info));
 
-	/* One byte short of the chain: told how much, given none of it. */
+	/* With one byte too few, the ioctl reports the chain's size and copies none of it. */
 	s.info.argsz = wanted - 1;
 	assert_int_equal(ioctl(container.fd, VFIO_IOMMU_GET_INFO, &s), 0);
 	assert_int_equal(s.info.argsz, wanted);
@@ -221,7 +221,7 @@ static void iova_ranges_leave_out_the_msi_window(void **state)
 		assert_true(start < end);
 		assert_true(end < first || start > last);
 	}
-	/* Inside, across each edge, and the last usable page. */
+	/* Inside the reserved range, across each of its ends, and the last usable page. */
 	refused(EINVAL, map_at(first, PAGE));
 	refused(EINVAL, map_at(first - PAGE, 2 * PAGE));
 	refused(EINVAL, map_at(last + 1 - PAGE, 2 * PAGE));
@@ -263,7 +263,7 @@ static void map_checks_its_arguments(void **state)
 				     VFIO_DMA_RW));
 	refused(EFAULT, vfio_dma_map(&container, NULL, IOVA, PAGE,
 				     VFIO_DMA_RW));
-	/* None of these left anything. */
+	/* None of these refused calls has left a mapping behind. */
 	ok(map_at(IOVA, PAGE));
 	map.argsz = sizeof(map);
 	map.iova += PAGE;
@@ -288,7 +288,7 @@ static void unmap_checks_its_arguments(void **state)
 	unmap.flags = 1u << 31;
 	assert_int_equal(ioctl(fd, VFIO_IOMMU_UNMAP_DMA, &unmap), -1);
 	assert_int_equal(errno, EINVAL);
-	/* UNMAP_ALL takes no range. */
+	/* UNMAP_ALL must come without a range. */
 	unmap.flags = VFIO_DMA_UNMAP_FLAG_ALL;
 	assert_int_equal(ioctl(fd, VFIO_IOMMU_UNMAP_DMA, &unmap), -1);
 	assert_int_equal(errno, EINVAL);
@@ -320,14 +320,14 @@ static void unmap_takes_whole_mappings_only(void **state)
 	refused(EINVAL, unmap_at(IOVA + 3 * PAGE, PAGE));
 	refused(EINVAL, unmap_at(IOVA + 2 * PAGE, 10 * PAGE));
 	refused(EINVAL, unmap_at(IOVA, 9 * PAGE));
-	/* Holes are no obstacle, and not counted. */
+	/* The range may have holes, which are not counted. */
 	ok(vfio_dma_unmap(&container, IOVA - PAGE, 14 * PAGE, &unmapped));
 	assert_int_equal(unmapped, 8 * PAGE);
 	ok(vfio_dma_unmap(&container, IOVA, 4 * PAGE, &unmapped));
 	assert_int_equal(unmapped, 0);
 }
 
-/* Version 1: what starts in the range goes as a whole. */
+/* Version 1: a mapping that starts in the range is unmapped whole. */
 static void version_1_unmaps_beyond_the_range(void **state)
 {
 	uint64_t unmapped = 1;
@@ -352,7 +352,7 @@ static void unmap_all_takes_everything(void **state)
 		ok(map_at(IOVA + i * 64 * MIB, (1 + i % 16) * PAGE));
 	ok(map_at(0, PAGE));
 	ok(vfio_dma_unmap_all(&container, &unmapped));
-	/* six rounds of 1..16, then 1..4, and the one at 0 */
+	/* Six rounds of 1..16 pages, then 1..4 pages, and the page at IOVA 0. */
 	assert_int_equal(unmapped, (6 * 136 + 10 + 1) * PAGE);
 	ok(map_at(IOVA, PAGE));
 }
@@ -369,17 +369,17 @@ static void wrapping_ranges_are_refused(void **state)
 	refused(error, unmap_at(IOVA, 0 - PAGE));
 }
 
-/* The last byte there is may be named: that range does not wrap. */
+/* A range that ends at the last byte of the IOVAs does not wrap. */
 static void ranges_may_end_at_the_last_byte(void **state)
 {
 	uint64_t top = 0 - PAGE, unmapped = 1;
 
 	ok(vfio_dma_unmap(&container, top, PAGE, &unmapped));
 	assert_int_equal(unmapped, 0);
-	/* Outside of most IOMMUs' aperture and of the process, but no wrap. */
+	/* Most IOMMUs and the process have no such addresses, but the range does not wrap. */
 	if (vfio_last_iova(&container) == UINT64_MAX) {
 		ok(map_at(top, PAGE));
-		/* Older in-tree backends do not find it by its address. */
+		/* Older in-tree backends do not find this mapping by its address. */
 		ok(vfio_dma_unmap_all(&container, NULL));
 	} else {
 		refused(EINVAL, map_at(top, PAGE));
@@ -425,7 +425,7 @@ static void entry_limit_is_honoured(void **state)
 	unsigned int i;
 
 	ok(proc_write_file(PARAMETERS "dma_entry_limit", "5"));
-	/* Read when a container gets its backend: this one has its own. */
+	/* A container reads the parameter when it gets its backend, so this needs a new one. */
 	for (i = 0; i < 6; i++)
 		ok(map_at(IOVA + i * PAGE, PAGE));
 	reopen();
@@ -464,7 +464,7 @@ static void groups_come_and_go(void **state)
 		ok(edu_write(&second, IOVA, pattern, LEN));
 		assert_memory_equal(mem, pattern, LEN);
 		edu_close(&second);
-		/* The first group is still there, and so is the mapping. */
+		/* The first group is still attached, and its mapping is still there. */
 		refused(EEXIST, map_at(IOVA, PAGE));
 		ok(unmap_at(IOVA, PAGE));
 	}
@@ -477,7 +477,7 @@ static void mappings_go_with_the_last_group(void **state)
 	ok(map_at(IOVA, 4 * PAGE));
 	vfio_device_close(&device);
 	assert_int_equal(proc_status_kb(0, "VmLck"), locked);
-	/* Without a backend there is nothing to talk to. */
+	/* The container has no backend any more, so ioctls fail. */
 	refused(EINVAL, map_at(IOVA, PAGE));
 	ok(vfio_device_open(&device, &container, EDU_B));
 	ok(map_at(IOVA, 4 * PAGE));
@@ -490,7 +490,7 @@ static void a_group_in_use_cannot_leave(void **state)
 	ok(map_at(IOVA, PAGE));
 }
 
-/* Same IOVA, different containers: different memory. */
+/* The same IOVA reaches different memory in different containers. */
 static void containers_are_apart(void **state)
 {
 	struct vfio_container other;
@@ -508,7 +508,7 @@ static void containers_are_apart(void **state)
 	ok(edu_write(&edu, IOVA, mem + 8 * PAGE, LEN));
 	assert_memory_equal(mem + 4 * PAGE, mem + 8 * PAGE, LEN);
 	assert_int_equal(mem[0], 0);
-	/* What only the first container has mapped is not there for this one. */
+	/* This container's device does not reach memory that only the first one has mapped. */
 	ok(edu_store(&edu, IOVA + PAGE, LEN));
 	ok(fault_wait(&faults, EDU_A, IOVA + PAGE, true, FAULT_MS));
 	assert_int_equal(mem[0], 0);
@@ -546,7 +546,7 @@ static void parameters_have_their_names(void **state)
 {
 	char text[16];
 
-	/* Some of the lab's machines cannot do without it. */
+	/* Some of the lab's machines need allow_unsafe_interrupts. */
 	ok(proc_read_file(PARAMETERS "allow_unsafe_interrupts", text,
 			  sizeof(text)));
 	if (strcmp(text, "Y\n"))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Updating user addresses: a mapping stays as it is while its memory moves to
- * another place, or with its user into another process, which then pays for it.
+ * Updating user addresses: a mapping stays in the IOMMU while its memory moves to
+ * another address, or into another process, to which it is then charged.
  *
- * test_vaddr --adopt ...: such another process, see adopt().
+ * test_vaddr --adopt ... is run as such another process: see adopt().
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -26,9 +26,9 @@
 #define ADOPT		"--adopt"
 
 static uint8_t *ram;		/* RAM_LEN of shared memory */
-static int memory;		/* its file */
+static int memory;		/* the file of that memory */
 static pid_t child;
-static int tell = -1, hear = -1;	/* to and from the child */
+static int tell = -1, hear = -1;	/* pipes to and from the child */
 
 static void *map_memory(int fd)
 {
@@ -51,7 +51,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* Closing its ear is what ends the child. */
+/* The child ends when its pipe from the parent is closed. */
 static int child_ends(void)
 {
 	int status;
@@ -138,7 +138,7 @@ static void update_vaddr_is_not_offered_with_emulated_devices(void **state)
 	emu_close(&emu);
 	assert_int_equal(ioctl(rig.container.fd, VFIO_CHECK_EXTENSION,
 			       VFIO_UPDATE_VADDR), 1);
-	/* Nothing had become stale. */
+	/* The refused call has made no mapping stale. */
 	refused(EINVAL, new_address(ram, IOVA, RAM_LEN));
 	ok(make_stale(IOVA, RAM_LEN, &changed));
 	assert_int_equal(changed, RAM_LEN);
@@ -161,7 +161,7 @@ static void no_group_may_come_while_an_address_is_stale(void **state)
 	ok(emu_open(&emu, &rig.container, 0));
 	emu_close(&emu);
 
-	/* One that is unmapped is stale no more either. */
+	/* A stale mapping that is unmapped is not counted as stale any more. */
 	ok(make_stale(IOVA + MIB, MIB, NULL));
 	ok(vfio_dma_unmap(&rig.container, IOVA + MIB, MIB, NULL));
 	ok(vfio_device_open(&late, &rig.container, EDU_B));
@@ -183,7 +183,7 @@ static void new_address_must_be_for_a_stale_mapping(void **state)
 	refused(EINVAL, new_address(ram + 1, IOVA, MIB));
 	refused(EINVAL, vfio_dma_map(&rig.container, ram, IOVA, MIB,
 				     VFIO_DMA_RW | VFIO_DMA_MAP_FLAG_VADDR));
-	/* It is in the way of others all the same. */
+	/* A stale mapping still occupies its IOVAs. */
 	refused(EEXIST, map_ram(0, MIB));
 	refused(EINVAL, new_address(ram + MIB, IOVA + MIB, MIB));
 	ok(new_address(ram, IOVA, MIB));
@@ -209,7 +209,7 @@ static void stale_twice_is_refused_whole(void **state)
 	assert_int_equal(changed, 3 * MIB);
 }
 
-/* Not a single transfer may be lost, nor one that is under way. */
+/* No transfer may be lost, also not one that is under way during the update. */
 static void dma_goes_on_while_an_address_is_updated(void **state)
 {
 	uint8_t pattern[LEN], *again;
@@ -235,9 +235,9 @@ static void dma_goes_on_while_an_address_is_updated(void **state)
 }
 
 /*
- * The other process: "--adopt CONTAINER MEMORY TELL HEAR [LIMIT]" has these files
- * from its parent. It gives the mapping at IOVA the address where it has mapped
- * the memory itself, tells how that went, and stays until its parent lets go.
+ * The other process: "--adopt CONTAINER MEMORY TELL HEAR [LIMIT]". It inherits these
+ * files from its parent. It maps the memory, gives the mapping at IOVA its own address
+ * of that memory, sends the result, and stays until its parent closes the pipe.
  */
 static int adopt(int argc, char **argv)
 {
@@ -287,8 +287,8 @@ static void exec_adopt(int to_parent, int from_parent, char *limit)
 }
 
 /*
- * Have a new process adopt the mapping; what it was told. With first it makes
- * the mapping itself, in the address space that it then leaves by exec.
+ * Have a new process adopt the mapping. Returns the errno that it got. first: the process
+ * itself makes the mapping first, in an address space that it then leaves by exec.
  */
 static int adopted(bool first, char *limit)
 {
@@ -324,7 +324,7 @@ static void address_moves_to_a_new_process(void **state)
 	ok(edu_load(&rig.edu, pattern, LEN));
 	ok(make_stale(IOVA, RAM_LEN, NULL));
 	assert_int_equal(proc_status_kb(0, "VmLck"), before + RAM_KB);
-	/* Under way while the mapping changes hands. */
+	/* This transfer is under way while the mapping is given to the other process. */
 	ok(edu_start_store(&rig.edu, IOVA + MIB, LEN));
 	ok(adopted(false, NULL));
 	ok(edu_wait(&rig.edu));
@@ -332,13 +332,13 @@ static void address_moves_to_a_new_process(void **state)
 	assert_int_equal(proc_status_kb(0, "VmLck"), before);
 	assert_int_equal(proc_status_kb(child, "VmLck"), RAM_KB);
 	expect_dma();
-	/* The parent's memory may go, the child's too: it stays pinned. */
+	/* Parent and child may unmap their memory: the pages stay pinned. */
 	munmap(ram, RAM_LEN);
 	expect_dma();
 	assert_int_equal(child_ends(), 0);
 	expect_dma();
 
-	/* Nobody is left to pay, until somebody takes it over. */
+	/* The mapping is charged to no process until another one adopts it. */
 	ram = map_memory(memory);
 	assert_ptr_not_equal(ram, MAP_FAILED);
 	ok(make_stale(IOVA, RAM_LEN, NULL));
@@ -348,7 +348,7 @@ static void address_moves_to_a_new_process(void **state)
 	assert_int_equal(proc_status_kb(0, "VmLck"), before);
 }
 
-/* The same process, another address space. */
+/* The process is the same, but exec has given it another address space. */
 static void address_moves_across_exec(void **state)
 {
 	long before = proc_status_kb(0, "VmLck"), pinned = proc_pages_pinned();
@@ -373,7 +373,7 @@ static void a_process_that_may_not_pay_is_refused(void **state)
 	assert_int_equal(proc_status_kb(0, "VmLck"), before + RAM_KB);
 	assert_int_equal(proc_status_kb(child, "VmLck"), 0);
 	assert_int_equal(child_ends(), 0);
-	/* Still stale, and still the parent's. */
+	/* The mapping is still stale, and still charged to the parent. */
 	expect_dma();
 	ok(new_address(ram, IOVA, RAM_LEN));
 	ok(vfio_dma_unmap(&rig.container, IOVA, RAM_LEN, NULL));
@@ -389,7 +389,7 @@ static uint8_t *map_bar(void)
 	return map;
 }
 
-/* Both ways round: the old mmap goes before the update, or after it. */
+/* The old mmap is unmapped before the update in one case, and after it in the other. */
 static void device_memory_is_tethered_to_its_new_address(void **state)
 {
 	uint8_t *moved = map_bar();
@@ -414,7 +414,7 @@ static void device_memory_is_tethered_to_its_new_address(void **state)
 	expect_blocked(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
 }
 
-/* While its address is stale, a mapping is as tethered to the old one as ever. */
+/* While a mapping's address is stale, the mirror still follows the old address. */
 static void stale_device_memory_goes_with_its_old_address(void **state)
 {
 	ok(make_stale(IOVA, RIG_LEN, NULL));
@@ -430,7 +430,7 @@ static void a_new_address_without_the_device_memory_is_refused(void **state)
 	assert_non_null(nothing);
 	ok(make_stale(IOVA, RIG_LEN, NULL));
 	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
-	/* It is there, but only half of it. */
+	/* Only half of the memory is at the new address. */
 	half = vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_HALF,
 				PROT_READ | PROT_WRITE, nothing);
 	assert_non_null(half);
@@ -438,7 +438,7 @@ static void a_new_address_without_the_device_memory_is_refused(void **state)
 	expect_landing(IOVA, 0);
 	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
 
-	/* Still stale, and at the old address. */
+	/* The mapping is still stale, and mirrored at the old address. */
 	refused(EINVAL, make_stale(IOVA, RIG_LEN, NULL));
 	munmap(nothing, RIG_LEN);
 	expect_landing(IOVA, 0);
@@ -449,7 +449,7 @@ static void a_new_address_without_the_device_memory_is_refused(void **state)
 	expect_blocked(IOVA, 0);
 }
 
-/* A live update does not wait for a guest to turn its memory on. */
+/* A VMM's live update cannot wait until a guest turns its device's memory on. */
 static void a_new_address_is_taken_while_the_memory_is_off(void **state)
 {
 	struct vfio_tether_query q;
@@ -471,7 +471,7 @@ static void a_new_address_is_taken_while_the_memory_is_off(void **state)
 	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
 }
 
-/* ... and is tethered to it, off or not. */
+/* The mirror follows its new address from then on, also while the memory is off. */
 static void memory_that_was_off_goes_with_its_new_address(void **state)
 {
 	uint8_t *moved;
@@ -488,7 +488,7 @@ static void memory_that_was_off_goes_with_its_new_address(void **state)
 	expect_blocked(IOVA + RIG_HALF, RIG_HALF);
 }
 
-/* That the memory is off does not make good what would be refused otherwise. */
+/* A new address that would be refused with the memory on is refused with it off, too. */
 static void off_or_not_a_new_address_needs_the_device_memory(void **state)
 {
 	uint8_t *nothing = vfio_reserve(RIG_LEN, PAGE, 0), *half, *rest;
@@ -501,14 +501,14 @@ static void off_or_not_a_new_address_needs_the_device_memory(void **state)
 				PROT_READ | PROT_WRITE, nothing);
 	assert_non_null(half);
 	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
-	/* the rest of it may not be written to */
+	/* The second half is at the new address, but read-only. */
 	rest = vfio_region_mmap(&rig.device, TARGET_BAR, RIG_HALF, RIG_HALF,
 				PROT_READ, nothing + RIG_HALF);
 	assert_non_null(rest);
 	refused(EFAULT, new_address(nothing, IOVA, RIG_LEN));
 	munmap(nothing, RIG_LEN);
 
-	/* still stale, and at the old address, to which it comes back */
+	/* The mapping is still stale, and is restored at the old address. */
 	refused(EINVAL, make_stale(IOVA, RIG_LEN, NULL));
 	ok(vfio_decoding(&rig.device, true));
 	expect_return(IOVA, 0, now(), 2.0);
@@ -524,7 +524,7 @@ static void map_page(uint8_t *at, uint64_t offset)
 					  PROT_READ | PROT_WRITE, at), at);
 }
 
-/* Device memory, RAM, device memory: the first is there, the last is not. */
+/* Device memory, RAM, device memory: the first is at the new address, the last is not. */
 static void half_of_a_new_address_changes_nothing(void **state)
 {
 	const size_t len = 3 * PAGE, last = 2 * PAGE;
