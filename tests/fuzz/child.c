@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Processes that an episode forks: they have its containers and a copy of its memory, may
- * map some of that for DMA, and end in one of several ways. slow_disk is written once,
- * before there is any.
+ * Processes that an episode forks. They have the episode's containers and a copy of its
+ * memory, may map some of that memory for DMA, and end in one of several ways. slow_disk
+ * is written once, before there is any such process, so it needs no lock.
  */
 #include <fcntl.h>
 #include <glob.h>
@@ -24,7 +24,7 @@
 /* The disk of tests/fuzz/run, each read of which takes 100 ms. */
 #define SLOW_PCI	"/sys/bus/pci/devices/0000:00:0b.0"
 #define SLOW_SERIAL	"slow"
-#define FOUND_S		10	/* after its driver was loaded */
+#define FOUND_S		10	/* by then the loaded driver has found the disk */
 
 static char slow_disk[300];
 
@@ -64,7 +64,7 @@ bool children_begin(void)
 	return slow_disk[0];
 }
 
-/* The kernel ends what is outstanding before it takes a process' memory. */
+/* Starts a read that exit_aio() has to wait for before the process's memory is freed. */
 static void read_slowly(void)
 {
 	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -104,7 +104,7 @@ static void child(const struct call *call, int fd)
 	_exit(0);
 }
 
-/* One that nobody waits for is the fuzzer's once the episode is over. */
+/* If the parent does not wait for a child, the fuzzer does when the episode is over. */
 bool child_run(const struct call *call, int fd)
 {
 	pid_t pid = fork();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An episode's process: a container with a device that has memory, a second one with a
- * group, one more group, and an arena of addresses. What calls return matters to nobody.
+ * An episode's process: a container with a device that has memory, a second container
+ * with a group, one more group, and an arena of addresses. The results of the calls are
+ * only counted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 static struct vfio_container container, container2;
 static struct vfio_device device;
 static int group2, group3;
-static uint8_t *buffer;		/* THREADS of: writable, read-only, nothing */
+static uint8_t *buffer;		/* for each thread a writable, a read-only and no page */
 
 static bool cannot(const char *what, int ret)
 {
@@ -97,9 +98,9 @@ static void *place_of(const struct call *call, unsigned int thread)
 }
 
 /*
- * A group can be open only once, so the old file has to go before the new one comes; the
- * other thread finds /dev/null meanwhile. A container whose last group goes so loses its
- * IOMMU and all mappings.
+ * A group can be open only once, so this closes the old file before it opens the new one;
+ * the other thread finds /dev/null at that fd meanwhile. If it was the container's last
+ * group, the container loses its IOMMU backend and all mappings.
  */
 static bool do_reopen(const struct call *call)
 {
@@ -117,13 +118,13 @@ static bool do_reopen(const struct call *call)
 	if (call->d) {
 		ioctl(group, VFIO_GROUP_SET_CONTAINER,
 		      third ? &container2.fd : &container.fd);
-		/* refused if the container has an IOMMU still */
+		/* The kernel refuses this if the container still has a backend. */
 		ioctl(container2.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
 	}
 	return true;
 }
 
-/* A container's fd is behind a pointer, and its number is no secret. */
+/* Ioctls whose argument is no struct: a number, or a pointer to a container's fd. */
 static int do_bare(const struct call *call)
 {
 	if (call->b == VFIO_GROUP_SET_CONTAINER && call->c < 12)
@@ -133,10 +134,10 @@ static int do_bare(const struct call *call)
 }
 
 /*
- * Stock vfio-pci, up to 6.9, zaps VMAs whose page tables a munmap() frees at the same time
- * (tests/stress/place.c). That is not for this fuzzer to find, so there a munmap() and what
- * zaps wait for each other. mmap() and mremap() do as well: memory_move() has to know where
- * in the arena the device's memory is.
+ * Up to 6.9 stock vfio-pci zaps VMAs whose page tables a munmap() frees at the same time
+ * (tests/stress/place.c). The fuzzer must not find this fault again, so on those kernels
+ * munmap() and calls that zap exclude each other. So do mmap() and mremap(), because
+ * memory_move() has to know where in the arena the device's memory is.
  */
 static bool one_at_a_time(const struct call *call)
 {
@@ -153,13 +154,13 @@ static bool one_at_a_time(const struct call *call)
 		return true;
 	case CALL_IOCTL:
 	case CALL_IOCTL_BARE:
-		/* its resets */
+		/* The device's resets zap its memory. */
 		return call->a % FDS == FD_DEVICE;
 	}
 	return false;
 }
 
-/* Did it do what it is for? */
+/* Makes the call. Returns whether the call had its intended effect. */
 static bool execute(const struct call *call, unsigned int thread)
 {
 	void *first = arena_first(call->a);
@@ -179,7 +180,7 @@ static bool execute(const struct call *call, unsigned int thread)
 	case CALL_MREMAP:
 		return memory_move(call, old_kernel());
 	case CALL_MADVISE:
-		/* poisoning pages is the machine's, not the process', loss */
+		/* No advice that poisons pages: these would be lost to the whole machine. */
 		return call->c < 26 && !madvise(first, len, call->c);
 	case CALL_DECODING:
 		return !vfio_decoding(&device, call->d % 3);

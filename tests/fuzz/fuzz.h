@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The fuzzer: random calls on a container, its groups, a device and the memory
- * that is mapped, in episodes of a process each.
+ * The fuzzer makes random calls on a container, its groups, a device and the mapped
+ * memory, in episodes. Each episode is a process.
  *
- * A call says all about itself, so that an episode can be written down, cut
- * short and run again.
+ * A struct call has all arguments of a call, so that an episode can be printed,
+ * shortened and run again.
  */
 #ifndef TETHER_FUZZ_H
 #define TETHER_FUZZ_H
@@ -17,9 +17,9 @@
 #include "vfio.h"
 
 #define PAGE		4096ULL
-#define ARENA		0x100000000000ULL	/* addresses that calls play with */
+#define ARENA		0x100000000000ULL	/* addresses that calls map and unmap */
 #define ARENA_LEN	(16ULL << 20)
-#define DATA		72	/* bytes of an argument that a call brings along */
+#define DATA		72	/* bytes of a struct that a call has with it */
 #define CALLS		128	/* of a thread in an episode */
 #define THREADS		2
 #define DEVICE_BAR	2
@@ -45,27 +45,27 @@ enum kind {
 	CALL_KINDS
 };
 
-/* Which file an ioctl is for. */
+/* The file that an ioctl is made on. */
 enum {
 	FD_CONTAINER, FD_GROUP, FD_DEVICE, FD_GROUP2, FD_CONTAINER2, FD_GROUP3, FDS
 };
 
-/* What memory an mmap is of. */
+/* The memory that an mmap maps. */
 enum {
 	MEMORY_DEVICE, MEMORY_ANONYMOUS, MEMORY_HUGETLB, MEMORY_MEMFD, MEMORY_FILE,
 	MEMORY_SERVED, MEMORIES
 };
 
 /*
- * Flags of an mremap: of fresh memory, not the arena's; to where the kernel likes, or to a
- * page of the arena; with the old mapping left in place, empty.
+ * Flags of an mremap: of fresh memory, not of the arena; to an address that the kernel
+ * chooses, or to a page of the arena; with the old mapping left in place, empty.
  */
 enum { MOVE_FRESH = 1, MOVE_ANYWHERE = 2, MOVE_HERE = 4, MOVE_LEAVE = 8 };
 
-/* How a child ends; the last with a read outstanding. */
+/* How a child ends; CHILD_READS: while a read is outstanding. */
 enum { CHILD_EXEC, CHILD_KILLED, CHILD_EXITS, CHILD_READS, CHILD_ENDS };
 
-/* Where an ioctl's struct lies. */
+/* The address of an ioctl's struct. */
 enum { AT_BUFFER, AT_PAGE_END, AT_NULL, AT_KERNEL, AT_READ_ONLY, PLACES };
 
 struct call {
@@ -74,9 +74,9 @@ struct call {
 	uint8_t data[DATA];
 };
 
-/* What is counted at the end, so that nobody believes in calls that all fail. */
+/* Counts that are printed at the end, to show which kinds of calls all fail. */
 enum {
-	TALLY_MEMORY = CALL_KINDS,		/* by what it is */
+	TALLY_MEMORY = CALL_KINDS,		/* mmaps, by kind of memory */
 	TALLY_SERVED = TALLY_MEMORY + MEMORIES,	/* faults */
 	TALLY_CONTAINER2,			/* ioctls */
 	TALLY_CHILD_MAPS,
@@ -84,13 +84,13 @@ enum {
 	TALLIES
 };
 
-/* main.c: one more was tried, and did what it is for. Any process of an episode. */
+/* main.c: counts a call, and whether it was effective. For any process of an episode. */
 void tally(unsigned int what, bool done);
 
-/* grammar.c: from random numbers to calls. */
+/* grammar.c: makes calls from random numbers. */
 void call_generate(struct call *call, struct random *r);
 void call_mutate(struct call *call, struct random *r);
-/* One line of text each, and back; false if it is none. */
+/* Print a call as a line of text, and parse one; false if the line is not a call. */
 void call_print(FILE *f, const struct call *call);
 bool call_parse(const char *line, struct call *call);
 
@@ -101,7 +101,7 @@ size_t arena_len(uint64_t first, uint64_t pages);
 bool memory_map(const struct call *call);
 bool memory_move(const struct call *call, bool old_kernel);
 
-/* child.c: before any episode; false if no child can have a read outstanding. */
+/* child.c: called before any episode; false if there is no slow disk for children. */
 bool children_begin(void);
 bool child_run(const struct call *call, int fd);
 
@@ -109,10 +109,10 @@ bool child_run(const struct call *call, int fd);
 bool episode_begin(void);
 void call_execute(const struct call *call, unsigned int thread);
 
-/* kcov.c: feedback, if the kernel has it. */
+/* kcov.c: tells which code a call reaches, if the kernel has kcov. */
 bool kcov_open(void);
 void kcov_start(void);
-/* True if the call since kcov_start() reached what none had. */
+/* True if the call since kcov_start() reached code that no call had reached. */
 bool kcov_stop(uint8_t *seen, uint64_t size, uint64_t *edges);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What calls look like: mostly valid ones with a flaw or two, since what is
- * refused at once reaches little.
+ * Makes random calls. Most are valid or have one or two flaws, since a call that is
+ * refused at once reaches little code.
  */
 #include <linux/vfio.h>
 #include <stddef.h>
@@ -25,7 +25,7 @@ static uint64_t odd(struct random *r)
 				       random_next(r) >> random_below(r, 64);
 }
 
-/* Mostly what it should be. */
+/* The right value most of the time, else a wrong one. */
 static uint64_t flawed(struct random *r, uint64_t right)
 {
 	return random_percent(r, 94) ? right : odd(r);
@@ -45,7 +45,7 @@ static uint64_t page(struct random *r)
 	return random_percent(r, 50) ? n & ~511ULL : n;
 }
 
-/* Few, so that they meet. */
+/* One of few IOVAs, so that calls concern the same ones. */
 static uint64_t iova(struct random *r)
 {
 	return (1ULL << 37) + random_below(r, 16) * (64 * PAGE);
@@ -134,7 +134,7 @@ static void any_ioctl(struct call *call, struct random *r)
 		*(uint64_t *)(call->data + i) = odd(r);
 }
 
-/* Most calls meet in the first. */
+/* The first container for most calls, so that they concern the same one. */
 static uint64_t any_container(struct random *r)
 {
 	return random_percent(r, 80) ? FD_CONTAINER : FD_CONTAINER2;
@@ -191,7 +191,7 @@ static void generate_mmap(struct call *call, struct random *r)
 		call->c |= 4;
 }
 
-/* Of the same length or another, to a place in the arena or to any. */
+/* To the same length or another, to a place in the arena or anywhere. */
 static void generate_mremap(struct call *call, struct random *r)
 {
 	static const uint8_t ways[] = {
@@ -223,7 +223,7 @@ void call_generate(struct call *call, struct random *r)
 	static const uint8_t advice[] = {
 		MADV_DONTNEED, MADV_DONTNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
 	};
-	/* They take long, or little works after them until another. */
+	/* These calls take long, or few calls succeed after them. */
 	static const uint8_t seldom[] = {
 		CALL_RESET, CALL_HOT_RESET, CALL_LOW_POWER, CALL_LOW_POWER,
 		CALL_REOPEN, CALL_REOPEN,
@@ -267,7 +267,7 @@ void call_generate(struct call *call, struct random *r)
 		generate_mmap(call, r);
 }
 
-/* One field of it, or one byte of the struct, is another. */
+/* Changes one field of the call, or one byte of its struct. */
 void call_mutate(struct call *call, struct random *r)
 {
 	uint64_t *fields[] = { &call->a, &call->b, &call->c, &call->d };

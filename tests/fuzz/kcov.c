@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a call reached in the kernel: Documentation/dev-tools/kcov.rst. A kernel
- * without it, or a module that was not built for it, gives no feedback, and the
- * fuzzer is blind.
+ * Tells which code of the kernel a call has reached (Documentation/dev-tools/kcov.rst).
+ * If the kernel does not have kcov, or the module was not built for it, the fuzzer has
+ * no such feedback.
  */
 #include <fcntl.h>
 #include <linux/kcov.h>
@@ -17,7 +17,7 @@
 
 static __thread unsigned long *cover;
 
-/* For the calling thread, once. */
+/* Called once by each thread. */
 bool kcov_open(void)
 {
 	int fd = open("/sys/kernel/debug/kcov", O_RDWR | O_CLOEXEC);

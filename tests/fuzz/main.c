@@ -2,13 +2,13 @@
 /*
  * fuzz [--seed S] [--seconds N] [--from EPISODE] | --replay FILE
  *
- * Episodes of random calls, each in a process of its own, by two threads. Where
- * the kernel has kcov, calls that reached something new are kept and varied.
+ * Runs episodes of random calls, each in a process of its own with two threads. If the
+ * kernel has kcov, calls that reached new code are kept and varied.
  *
- * When the kernel complains (its taint changes) or an episode hangs, the calls of
- * that episode are printed, one a line. A file of such lines is run by --replay:
- * leave out what is not needed. Exit status: 0 nothing found, 1 something, 2
- * cannot run.
+ * If the kernel's taint changes or an episode hangs, the fuzzer prints the calls of that
+ * episode, one on each line. --replay runs a file of such lines, from which lines that
+ * are not needed can be removed. Exit status: 0 no fault found, 1 a fault found, 2 the
+ * fuzzer cannot run.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,8 +28,8 @@
 #include "stall.h"
 
 #define PROGRESS_S	5
-#define EPISODE_S	20	/* then it is killed ... */
-#define HANGS_S		60	/* ... and is gone after that, or it hangs */
+#define EPISODE_S	20	/* an episode is killed after this time */
+#define HANGS_S		60	/* an episode that has not ended by then hangs */
 #define CORPUS		1024
 #define SEEN		(1u << 20)
 
@@ -43,7 +43,7 @@ static struct shared {
 	uint8_t seen[SEEN];
 	uint64_t edges;
 	atomic_bool feedback;
-	unsigned int length[THREADS];		/* when replayed */
+	unsigned int length[THREADS];		/* number of calls when replayed */
 	struct {
 		atomic_ulong tried, done;
 	} tally[TALLIES];
@@ -170,7 +170,7 @@ static void print_episode(const char *what)
 	fflush(stdout);
 }
 
-/* Where its threads are in the kernel. */
+/* Prints the kernel stacks of a process's threads. */
 static void print_stacks(pid_t pid)
 {
 	char path[300], text[4096];
@@ -191,7 +191,7 @@ static void print_stacks(pid_t pid)
 	fflush(stdout);
 }
 
-/* Its status, or -1 if it cannot even be killed. */
+/* Returns a process's status, or -1 if it does not end even when killed. */
 static int await(pid_t pid)
 {
 	double end = now() + EPISODE_S * patience();
@@ -213,7 +213,7 @@ static int await(pid_t pid)
 	return status;
 }
 
-/* Those that it had forked when it was killed have its group's file, too. */
+/* Children of a killed episode still have its VFIO group's file open: wait for them. */
 static void await_children(pid_t group)
 {
 	kill(-group, SIGKILL);
@@ -337,7 +337,7 @@ int main(int argc, char **argv)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED || prctl(PR_SET_CHILD_SUBREAPER, 1))
 		return 2;
-	/* For all episodes: as much as the arena, and some that they fork. */
+	/* Huge pages for all episodes: as many as the arena has, and some for children. */
 	proc_write_file("/proc/sys/vm/nr_hugepages", "16");
 	if (!children_begin())
 		printf("fuzz: no slow disk, so no process ends with a read outstanding\n");

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory of an episode's process: the arena, and what calls put into it. That is the
- * device's memory, anonymous memory, hugetlb, a memfd, a file, or memory whose faults a
+ * The memory of an episode's process: the arena, and the memory that calls map in it. This
+ * is the device's memory, anonymous memory, hugetlb, a memfd, a file, or memory whose faults a
  * thread of this process serves by userfaultfd, some of them late.
  *
- * Both threads change the arena without a lock, on purpose. Only has_device[] needs one:
- * memory_move() reads it on 6.1, where call_execute() holds its mutex for all that writes it.
+ * Both threads change the arena without a lock, on purpose. Only has_device[] needs a lock:
+ * memory_move() reads it on 6.1, where call_execute() holds its mutex for all calls that
+ * write it.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -19,8 +20,8 @@
 #include "fuzz.h"
 
 #define DEVICE_LEN	(1ULL << 30)
-#define HUGE_PAGES	512ULL		/* pages of a huge one */
-#define SERVED		(64 * PAGE)	/* at once */
+#define HUGE_PAGES	512ULL		/* small pages in a huge page */
+#define SERVED		(64 * PAGE)	/* bytes that one answer to a fault fills */
 #define LATE_US		20000
 
 static struct vfio_device *device;
@@ -29,7 +30,7 @@ static bool has_hugetlb;
 static uint8_t *content;	/* SERVED bytes that faults are served with */
 static bool has_device[ARENA_LEN / PAGE];
 
-/* Never beyond the arena: the process has to live. */
+/* The address is always in the arena, so that no call unmaps the process's own memory. */
 void *arena_first(uint64_t page)
 {
 	return (void *)(ARENA + page % (ARENA_LEN / PAGE) * PAGE);
@@ -42,7 +43,7 @@ size_t arena_len(uint64_t first, uint64_t pages)
 	return (pages % 4096 < room ? pages % 4096 : room) * PAGE;
 }
 
-/* Ends what waits at this address: a missing page is filled, a protected one writable. */
+/* Answers a fault: fills a missing page, or makes a write-protected page writable. */
 static void serve(uint64_t at, bool protected)
 {
 	struct uffdio_writeprotect writable = {
@@ -50,7 +51,7 @@ static void serve(uint64_t at, bool protected)
 	};
 	struct uffdio_copy copy = {
 		.dst = at, .src = (uintptr_t)content, .len = SERVED,
-		/* -EINVAL if the range was registered without this mode */
+		/* The kernel returns -EINVAL if the range was registered without this mode. */
 		.mode = UFFDIO_COPY_MODE_WP,
 	};
 	struct uffdio_range range = { .start = at, .len = SERVED };
@@ -85,7 +86,7 @@ static void *serve_faults(void *random)
 	return NULL;
 }
 
-/* On a kernel without userfaultfd no range can be registered, and memory is plain. */
+/* If the kernel has no userfaultfd, no range is registered, and the memory is ordinary. */
 static void begin_serving(void)
 {
 	struct uffdio_api api = {
@@ -116,7 +117,7 @@ static void *map_huge(const struct call *call, int flags)
 	uint64_t first = call->a & ~(HUGE_PAGES - 1);
 	uint64_t pages = (call->b % 4096 + HUGE_PAGES - 1) & ~(HUGE_PAGES - 1);
 
-	/* reserves its huge pages: a fault finds one, or mmap() fails */
+	/* mmap() reserves huge pages or fails, so that a later fault always finds one. */
 	return mmap(arena_first(first), arena_len(first, pages), call->c & 3,
 		    MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | flags, -1, 0);
 }
@@ -208,9 +209,9 @@ bool memory_move(const struct call *call, bool old_kernel)
 }
 
 /*
- * Half of the arena is RAM, the other the device's. Stock 6.1 with lockdep warns whenever a
- * hugetlb VMA is split: hugetlb_split() asserts a lock that __vma_adjust() takes only after
- * it. There hugetlb is left out.
+ * One half of the arena is RAM, the other the device's memory. Stock 6.1 with lockdep warns
+ * whenever a hugetlb VMA is split: hugetlb_split() asserts a lock that __vma_adjust() takes
+ * only later. On that kernel the fuzzer uses no hugetlb memory.
  */
 bool memory_begin(struct vfio_device *of, bool old_kernel)
 {

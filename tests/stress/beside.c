@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Actors beside: one turns the dirty log on and off, one makes processes that
- * end at once in different ways, and one has a victim, a program with a
- * container of its own that is killed in the middle of things.
+ * Actors that own no memory: one turns the dirty log on and off, one makes processes
+ * that end at once in different ways, and one runs a victim, a program with a container
+ * of its own, and kills it at a random moment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static int dirty_log(uint32_t flags)
 	       -errno : 0;
 }
 
-/* -EINVAL if the range cuts a mapping, or nothing is logged. */
+/* -EINVAL if the range cuts a mapping, or the log is off. */
 static int dirty_get(uint64_t iova, uint64_t size, uint64_t *bits)
 {
 	struct {
@@ -68,7 +68,7 @@ void logger_step(struct actor *a)
 	usleep(random_below(&a->random, 10000));
 }
 
-/* Processes that share everything with this one, and are gone at once. */
+/* Forks processes that have copies of all mappings and end at once. */
 void forker_step(struct actor *a)
 {
 	unsigned int way = random_below(&a->random, 4);
@@ -87,7 +87,7 @@ void forker_step(struct actor *a)
 	}
 	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
 		must(a, -errno, 0, "fork");
-	/* lab: later kernels may loop in a fault after it, without tether too */
+	/* After clear_refs later kernels may loop in a page fault, also without tether. */
 	if (stress.old_kernel && way == 3)
 		must(a, proc_write_file("/proc/self/clear_refs", "4"), 0,
 		     "clear_refs");
@@ -123,7 +123,7 @@ static int victim_open(struct victim *v, const char *seed)
 	return v->device_map && v->ram != MAP_FAILED ? 0 : -errno;
 }
 
-/* What these return matters to nobody; that it is cut short does. */
+/* The results of these calls do not matter; they are there to be interrupted by a kill. */
 static void victim_act(struct victim *v)
 {
 	uint64_t n = random_below(&v->random, 8), iova = IOVA_SLOT(n);
@@ -148,7 +148,7 @@ static void victim_act(struct victim *v)
 				 VICTIM_LEN, RW, v->device_map);
 		break;
 	case 6:
-		/* what it shares must not be closed by whom it leaves behind */
+		/* Also fork a child, which may outlive the victim and keep its files open. */
 		if (n == 0 && !fork()) {
 			usleep(random_below(&v->random, 20000));
 			_exit(0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The devices that write. nvme goes round all slots, in microseconds each; edu
- * writes to one at random, 100 ms after it was told to, wherever that is by
- * then. Neither is told whether anything is mapped there.
+ * The devices that write. nvme writes to all slots in turn, in microseconds each. edu
+ * writes to a random slot, 100 ms after the write was started, whatever is mapped there
+ * by then. Both write whether or not the slot is mapped.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -15,8 +15,8 @@
 #include "nvme.h"
 #include "stress.h"
 
-#define WRITES		4	/* to a slot, between marking and looking */
-#define SELDOM		4	/* rounds in which one is written that nobody looks at */
+#define WRITES		4	/* to a slot, between marking and reading */
+#define SELDOM		4	/* rounds for each write to a slot that no actor checks */
 #define EDU_LEN		MARK
 
 static struct nvme nvme;
@@ -34,7 +34,7 @@ void slot_aim(unsigned int slot, uint64_t offset)
 	aims[slot] = offset == UINT64_MAX ? 0 : IOVA_SLOT(slot) + offset;
 }
 
-/* Writes to what is not mapped cost: each is a fault to handle. */
+/* The kernel has to handle a fault for each write to a slot that is not mapped. */
 static bool nvme_round(void)
 {
 	bool all = stress.rounds % SELDOM == 0;
@@ -71,7 +71,7 @@ static void *edu_main(void *unused)
 	int ret = 0;
 
 	while (!stopped && !ret) {
-		/* the first is looked at while it must stand still */
+		/* Not slot 0: its owner checks it while the writers have to pause. */
 		uint64_t iova = aims[1 + random_below(&r, SLOTS - 1)];
 
 		if (iova)
@@ -108,7 +108,7 @@ void bus_start(void)
 	pthread_create(&edu_thread, NULL, edu_main, NULL);
 }
 
-/* After the actors: some wait for writes. */
+/* Stop the writers after the actors, some of which wait for writes. */
 void bus_stop(void)
 {
 	stopped = true;
@@ -122,7 +122,7 @@ void bus_close(void)
 	edu_close(&edu);
 }
 
-/* The first may have been under way already. */
+/* One more than needed, since the first may have been under way already. */
 void let_them_write(unsigned int slot)
 {
 	unsigned long until = written[slot] + WRITES;
@@ -133,7 +133,7 @@ void let_them_write(unsigned int slot)
 	wanted[slot] = false;
 }
 
-/* A mutex is not fair, but the writer sleeps between its rounds. */
+/* Stops the writer. A mutex is not fair, but the writer sleeps between its rounds. */
 void hush(void)
 {
 	pthread_mutex_lock(&quiet);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Actors that do things to devices: one switches TARGET off and on, one gives
- * TARGET2 to the host and takes it back, one has a group come and go.
+ * Actors that change devices: one switches TARGET off and on, one gives TARGET2 to the
+ * host and takes it back, one attaches and detaches a group.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -31,7 +31,7 @@ void target_release(void)
 	pthread_mutex_unlock(&toggling);
 }
 
-/* A mapping that nobody touches: nothing but the device takes it away. */
+/* Makes a mapping that no other actor changes: only the device's state revokes it. */
 void toggler_begin(struct actor *a)
 {
 	a->own = vfio_region_mmap(&stress.device, TARGET_BAR, STEADY_BAR,
@@ -76,9 +76,9 @@ static void expect_return(struct actor *a, uint64_t at, const char *how)
 }
 
 /*
- * Memory that is off cannot be looked at. So the host switches it on behind
- * VFIO's back while the devices write, and what they did is seen afterwards.
- * edu, which cannot be stopped, does not write here.
+ * Memory that is off cannot be read. So the host switches it on without VFIO's knowledge
+ * while the devices write, and the actor reads it afterwards. edu cannot be stopped, so
+ * it does not write to this slot.
  */
 static void look_while_off(struct actor *a, uint64_t at)
 {
@@ -108,7 +108,7 @@ static const char *off_and_on(struct actor *a, uint64_t at)
 		must(a, vfio_reset(d), 0, "reset");
 		return "reset";
 	case 1:
-		/* it only tries the locks, and others touch the memory */
+		/* A hot reset fails if another thread's page fault holds its locks. */
 		must(a, vfio_hot_reset(d), -EBUSY, "hot reset");
 		return "hot reset";
 	case 2:
@@ -155,7 +155,7 @@ void toggler_end(struct actor *a)
 
 #define LEN2		(16 * MIB)
 
-/* The device is the host's now, and so is what it uses it for. */
+/* The host has the device now, so no write may arrive in its memory. */
 static void expect_nothing_at_the_host(struct actor *a, uint64_t at)
 {
 	struct host_bar bar;
@@ -177,7 +177,7 @@ static void expect_nothing_at_the_host(struct actor *a, uint64_t at)
 	a->checks++;
 }
 
-/* While an actor comes and goes its group is not the container's first. */
+/* The shared container as seen by an actor whose group is never the container's first. */
 static struct vfio_container shared_container(void)
 {
 	struct vfio_container c = stress.container;
@@ -253,12 +253,12 @@ void attacher_step(struct actor *a)
 	}
 	if (*group < 0)
 		*group = vfio_group_open(EDU_B);
-	/* another process may still have it, until it execs or ends */
+	/* EBUSY: another process may have the file open until it execs or ends. */
 	if (!must(a, *group < 0 ? *group : 0, -EBUSY, "opening the group") ||
 	    *group < 0)
 		return;
 	doing(a, "attaching and detaching");
-	/* while a mapping's address is being changed none may come */
+	/* EBUSY: no group can be attached while a mapping's address is stale. */
 	ret = vfio_group_attach(*group, &c);
 	if (!must(a, ret, -EBUSY, "attaching") || ret)
 		return;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * stress [--seed S] [--seconds N] [--deadline SECONDS]: everything against
- * everything (stress.h), for as long as asked, with a line of progress every few
- * seconds. A debug kernel needs more than the 2 s in which memory has to be back.
+ * stress [--seed S] [--seconds N] [--deadline SECONDS]: runs all actors (stress.h) at
+ * the same time, for as long as asked, and prints a line of progress every few seconds.
+ * --deadline is the time in which memory has to be restored: 2 s, more on a debug kernel.
  *
- * The seed makes every actor do the same again; how they meet is up to the
- * machine. Exit status: 0 nothing found, 1 the oracle found a hole, 2 something
- * else does not work as it should, or hangs.
+ * With the same seed every actor does the same again, but the timing between actors
+ * depends on the machine. Exit status: 0 no fault found, 1 a check of the memory found
+ * a hole, 2 another check failed or an actor hangs.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,8 +23,8 @@
 #include "stress.h"
 
 #define PROGRESS_S	5
-#define HANGS_S		60	/* no step of an actor takes so long */
-#define SETTLE_S	10	/* until the last pin of the dead is given back */
+#define HANGS_S		60	/* an actor whose step takes longer hangs */
+#define SETTLE_S	10	/* by then the pages of killed processes are unpinned */
 
 struct stress stress;
 
@@ -136,7 +136,7 @@ static void print_stacks(void)
 	}
 }
 
-/* Threads that hang cannot be joined: this is the end. */
+/* Threads that hang cannot be joined, so exit if there is one. */
 static void look_for_hangs(void)
 {
 	static unsigned long steps[ACTORS];
@@ -240,7 +240,7 @@ static void stop_actors(void)
 	alarm(0);
 }
 
-/* Every actor has to have done something, or the run shows nothing. */
+/* If an actor has done nothing, the run proves nothing. */
 static void expect_deeds(void)
 {
 	size_t i;

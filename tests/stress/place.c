@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An actor that owns a place: a piece of TARGET's memory, an mmap of it, and a
- * DMA mapping of that in its slot. It takes the memory away in every way there
- * is, sees to it that nothing lands there then, and that what it still has, or
- * has again, is reached.
+ * An actor that owns a place: a piece of TARGET's memory, an mmap of it, and a DMA
+ * mapping of that mmap in its slot. It takes the memory away in every possible way and
+ * checks that no write arrives there any more. It also checks that writes arrive in the
+ * memory that it still has or has again.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,20 +23,20 @@
 #define RW		(PROT_READ | PROT_WRITE)
 
 /*
- * Where nobody else's mmap comes, though there is nothing: what was unmapped
- * must not be another thread's when it is mapped again. Two for each slot.
+ * Addresses that the kernel gives to no other mmap, even while they are free. So no other
+ * thread's memory is there when the actor maps an unmapped piece again. Two for each slot.
  */
 #define ARENA(slot, n)	((uint8_t *)0x100000000000 + (slot) * (4096 * MIB) + \
 			 (n) * (64 * MIB))
 
 struct place {
 	uint8_t *map;		/* LEN bytes in the arena */
-	unsigned int arena;	/* which */
-	uint64_t bar;		/* what of the BAR it is */
-	uint64_t aim;		/* where in it the devices write */
+	unsigned int arena;	/* which of the slot's two arenas */
+	uint64_t bar;		/* offset of the place in the BAR */
+	uint64_t aim;		/* offset in the place to which the devices write */
 };
 
-/* The memory may be off when the witness comes: it waits until it is not. */
+/* Reads or writes the memory by VFIO. If the memory is off, waits until it is on. */
 static bool witness(struct actor *a, bool write, uint64_t offset, uint8_t *buf)
 {
 	int ret;
@@ -65,7 +65,7 @@ static bool overwritten(struct actor *a, uint64_t offset)
 	       memcmp(text, there, MARK);
 }
 
-/* What was taken away, on or off, must not be written to. */
+/* No write may arrive in memory that was taken away, whether it is on or off. */
 static void expect_nothing(struct actor *a, const char *how)
 {
 	struct place *p = a->own;
@@ -79,7 +79,7 @@ static void expect_nothing(struct actor *a, const char *how)
 	a->checks++;
 }
 
-/* What is there and on must be, in time. Nobody switches it off meanwhile. */
+/* Writes have to arrive within the deadline. The caller keeps the memory on. */
 static void expect_return(struct actor *a, const char *how)
 {
 	struct place *p = a->own;
@@ -113,7 +113,7 @@ static bool map_mmap(struct actor *a, uint8_t *at)
 	return must(a, -errno, 0, "mmap");
 }
 
-/* As often as it takes: the memory may be off. */
+/* Repeats the mapping until it succeeds, since the memory may be off. */
 static bool map_dma(struct actor *a)
 {
 	struct place *p = a->own;
@@ -126,7 +126,7 @@ static bool map_dma(struct actor *a)
 	return must(a, ret, stress.stop ? ret : 0, "MAP_DMA") && !ret;
 }
 
-/* It has to say all of it, revoked, gone or there. */
+/* The unmap has to report the full size, whether the memory is live, revoked or gone. */
 static void unmap_dma(struct actor *a)
 {
 	uint64_t size = 0;
@@ -146,9 +146,9 @@ static void aim(struct actor *a, uint64_t from, uint64_t len)
 }
 
 /*
- * Stock vfio-pci, up to 6.9, zaps what is in its list of VMAs under a mmap_lock
- * that munmap() has turned into a reader's, with the VMA still in that list
- * while its page tables are freed. There the two must not meet.
+ * Up to 6.9 stock vfio-pci zaps the VMAs in its list with mmap_lock held for reading.
+ * munmap() frees page tables with mmap_lock downgraded to reading, while the VMA is still
+ * in that list. So on those kernels a munmap() and a zap must not run at the same time.
  */
 static void give_back(struct actor *a, void *at, size_t len)
 {
@@ -168,7 +168,7 @@ static void take_munmap(struct actor *a)
 	expect_nothing(a, "munmap");
 }
 
-/* The half that stays comes back. */
+/* Unmaps one half; the other half has to be restored. */
 static void take_half(struct actor *a)
 {
 	struct place *p = a->own;
@@ -183,7 +183,7 @@ static void take_half(struct actor *a)
 	}
 }
 
-/* Single pages, here and there. */
+/* Unmaps single pages at random places. */
 static void take_pieces(struct actor *a)
 {
 	struct place *p = a->own;
@@ -236,7 +236,7 @@ static void take_by_mremap(struct actor *a)
 	munmap(to, LEN);
 }
 
-/* Nothing lands after the unmap, though the mmap is as it was. */
+/* After UNMAP_DMA no write may arrive, although the mmap is still there. */
 static void take_dma(struct actor *a)
 {
 	unmap_dma(a);
@@ -283,16 +283,15 @@ static void move_vaddr(struct actor *a)
 	expect_return(a, "its address was changed");
 }
 
-/* What a process of its own does, which owns the mapping until it is killed. */
+/* Another process does this: it owns the mapping until it is killed. */
 static bool map_as_owner(void *a)
 {
 	return map_dma(a);
 }
 
 /*
- * Stock vfio-pci holds a process' mm while it takes the process' access to the
- * device away, so a process that ends just then has its memory until that call
- * is over.
+ * Stock vfio-pci holds a process's mm while it zaps the process's mapping of the device.
+ * So a process that ends just then keeps its memory until that call is over.
  */
 static void take_owner(struct actor *a)
 {
@@ -334,11 +333,11 @@ void place_begin(struct actor *a)
 		map_dma(a);
 }
 
-/* Afterwards all is as it was: mmapped, mapped, and reached. */
+/* At the end of each step the place is mmapped and mapped again, and writes arrive. */
 void place_step(struct actor *a)
 {
 	struct place *p = a->own;
-	/* stock 6.1 warns of mremap() of vfio-pci's memory */
+	/* Without the last way, mremap(), on 6.1: the stock kernel warns of it. */
 	size_t n = sizeof(ways) / sizeof(ways[0]) - stress.old_kernel;
 
 	aim(a, 0, LEN);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stress: actors, each a thread with a random stream of its own, do to one
- * container and its devices whatever a hostile program can, while two devices
- * write all the time to every slot, an IOVA that some actor owns.
+ * The stress. Each actor is a thread with a random stream of its own. The actors do to
+ * one container and its devices whatever a hostile program can do. Meanwhile two devices
+ * write all the time to every slot; a slot is an IOVA that one actor owns.
  *
- * The oracle is the owner's: it takes the memory behind its slot away, marks
- * it once the call that did has returned, lets the devices write, and looks.
+ * The owner checks its slot: it takes the memory behind the slot away, writes a mark into
+ * the memory when the call that does this has returned, lets the devices write, and reads
+ * the memory. A mark that has changed is a hole.
  */
 #ifndef TETHER_STRESS_H
 #define TETHER_STRESS_H
@@ -33,18 +34,18 @@
 #define IOVA_NVME	0x7000200000ULL
 #define IOVA_SLOT(n)	(0x2000000000ULL + (n) * 256 * MIB)
 #define SLOTS		16
-#define MARK		64	/* bytes looked at of what is written */
+#define MARK		64	/* how many of the bytes that a device writes are compared */
 
 struct actor {
 	const char *name;
 	void (*step)(struct actor *a);
 	void (*begin)(struct actor *a);	/* may be NULL, like end */
 	void (*end)(struct actor *a);
-	unsigned int slot;		/* if it owns one */
+	unsigned int slot;		/* the slot that it owns, if any */
 	struct random random;
 	atomic_ulong steps;
-	atomic_ulong checks;		/* times that the oracle looked */
-	_Atomic(const char *) doing;	/* for who asks why it hangs */
+	atomic_ulong checks;		/* how often it has checked its memory */
+	_Atomic(const char *) doing;	/* its current step, printed if it hangs */
 	void *own;
 };
 
@@ -54,7 +55,7 @@ struct stress {
 	struct target target;
 	bool old_kernel;		/* 6.1: mremap warns, clear_refs is safe */
 	uint64_t seed;
-	double deadline;		/* of coming back (s), under this load */
+	double deadline;		/* seconds until memory has to be restored */
 	atomic_bool stop;
 	atomic_ulong rounds;		/* of writes to the slots */
 	atomic_ulong stores;		/* edu's */
@@ -63,16 +64,16 @@ struct stress {
 extern struct stress stress;
 
 /*
- * The first failure counts, and stops everything. A hole is what the oracle
- * found; all else means that something does not work.
+ * The first failure is reported and stops all actors. hole(): a write has arrived where
+ * it must not. The other functions: anything else that does not work.
  */
 void hole(struct actor *a, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void broken(struct actor *a, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Says what the actor does next; false if it should not, but come to an end. */
+/* Records what the actor does next. Returns false if the actor should end instead. */
 bool doing(struct actor *a, const char *what);
-/* ret is 0 or -errno; allowed is one -errno that is fine too, or 0. */
+/* Fails unless ret is 0 or allowed, which is one acceptable -errno, or 0. */
 bool must(struct actor *a, int ret, int allowed, const char *what);
 
 /* bus.c: the writers. */
@@ -80,15 +81,15 @@ bool bus_open(void);
 void bus_start(void);
 void bus_stop(void);
 void bus_close(void);
-/* Where in its slot (page aligned) the devices write; SIZE_MAX: nowhere. */
+/* Have the devices write at this offset of the slot (page aligned); SIZE_MAX: not at all. */
 void slot_aim(unsigned int slot, uint64_t offset);
-/* Until nvme has written to the slot a few times more. */
+/* Waits until nvme has written to the slot a few times more. */
 void let_them_write(unsigned int slot);
-/* Nobody writes between the two. */
+/* No device writes between hush() and unhush(). */
 void hush(void);
 void unhush(void);
 
-/* Takes it while nobody may switch TARGET off or on. */
+/* Between these calls no actor switches TARGET off or on. */
 void target_hold(void);
 void target_release(void);
 
