@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Executes an episode's operations on whatever backend is loaded, in a process of
- * its own: with it go its memory, its files, and so every mapping.
+ * Executes an episode's operations on the backend that is loaded, in a process of its
+ * own. When the process ends, its memory and files are freed, and so is every mapping.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@
 #define NOBODY		65534
 #define EPISODE_TIMEOUT	60	/* seconds */
 
-/* Where the structs and bitmaps lie: a few good pages, and nothing behind them. */
+/* Address of the structs and bitmaps: a few mapped pages, behind which nothing is mapped. */
 #define STRUCT		0x300000000000ULL
 #define BITMAP		0x200000000000ULL
 #define GOOD_PAGES	2
@@ -39,9 +39,9 @@
 #define STRUCT_ROOM	512
 
 struct place {
-	uint64_t user;		/* what the kernel is given */
+	uint64_t user;		/* the address that is passed to the kernel */
 	uint8_t *mine;		/* the same bytes, writable */
-	size_t room;		/* how many of them there are */
+	size_t room;		/* how many accessible bytes there are */
 };
 
 /* One episode's process. */
@@ -241,7 +241,7 @@ static void do_unmap(const struct op *op, struct result *r)
 			   (void *)p.user);
 	take(&p, r);
 	take_bitmap(&bits, r);
-	/* The probe's own queues must not go. */
+	/* Do not take the mappings of nvme's own queues away. */
 	if (my.probing && !op->container)
 		vfio_dma_map(&my.nvme_container, my.nvme.mem, my.nvme.iova,
 			     3 * PAGE, VFIO_DMA_RW);
@@ -279,7 +279,7 @@ static void do_info(const struct op *op, struct result *r)
 	take(&p, r);
 }
 
-/* Brings its queues into container 0, which needs no other group for it. */
+/* Opens nvme, with its queues mapped in container 0; no other group is needed for that. */
 static void open_nvme(const struct op *op, struct result *r)
 {
 	my.nvme_container.fd = my.container[0];
@@ -334,7 +334,7 @@ static void do_emu(const struct op *op, struct result *r)
 		.prot = op->prot,
 		.len = op->size,
 	};
-	/* What is written tells what wrote it. */
+	/* The bytes that are written identify the operation that wrote them. */
 	for (i = 0; i < 64; i++)
 		command.data[i] = random_mix(op->iova + i);
 	if (pwrite(fd, &command, sizeof(command), 0) < 0 ||
@@ -347,7 +347,7 @@ static void do_emu(const struct op *op, struct result *r)
 	r->out[1] = command.notices;
 	r->out[2] = command.notice_iova;
 	r->out[3] = command.notice_len;
-	/* What a read that failed has left in its buffer is nobody's business. */
+	/* The buffer of a read that failed is not compared. */
 	if (!command.result)
 		r->digest = digest(0, command.data, sizeof(command.data));
 }
@@ -390,7 +390,7 @@ static void do_probe(const struct op *op, struct result *r)
 		r->ret = -ENODEV;
 		return;
 	}
-	/* Its own pages are not what is asked for. */
+	/* Do not write to the pages of nvme's own queues. */
 	if (op->iova - IOVA_NVME < 3 * PAGE)
 		return;
 	r->ret = nvme_identify(&my.nvme, op->iova);
@@ -479,7 +479,7 @@ static void sample(int status, struct result *r)
 	r->pinned = field_kb(text, "VmPin:");
 }
 
-/* Results are in shared memory. What a child maps is its own, and outlives it. */
+/* Results are in shared memory. A child maps its own memory; the mapping outlives it. */
 static void run_in_child(const struct op *op, struct result *r)
 {
 	pid_t pid = fork();
@@ -515,7 +515,7 @@ static int drop_privileges(uint64_t memlock)
 	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setgroups(0, NULL) ||
 	    setgid(NOBODY) || setuid(NOBODY))
 		return -errno;
-	/* Else its own /proc files are not its own. */
+	/* Otherwise the process could not read its own files in /proc. */
 	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) ? -errno : 0;
 }
 
@@ -531,7 +531,7 @@ static int open_files(void)
 	for (i = 0; i < GROUPS; i++) {
 		my.device[i] = -1;
 		my.group[i] = -1;
-		if (i == GROUP_NVME)	/* by nvme_open() */
+		if (i == GROUP_NVME)	/* nvme_open() binds it */
 			continue;
 		my.group[i] = open(group_dev[i], O_RDWR | O_CLOEXEC);
 		if (my.group[i] < 0)
@@ -552,7 +552,7 @@ static int begin(const struct episode *e)
 		ret = memory_setup(e);
 	if (!ret)
 		ret = open_files();
-	/* nvme needs files that only root may open, and does so first of all. */
+	/* nvme needs files that only root may open, so it was opened before this. */
 	if (!ret && e->unprivileged && !e->nvme)
 		ret = drop_privileges(e->memlock);
 	my.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -582,7 +582,7 @@ static void live(const struct episode *e, struct result *results)
  * @e: the episode
  * @results: one for each operation, in memory shared with children
  *
- * Return: 0, or -errno if it did not reach its end.
+ * Return: 0, or -errno if the episode did not run to its end.
  */
 int execute_episode(const struct episode *e, struct result *results)
 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From a seed to an episode. Nothing here knows what an operation will return;
- * only what has been asked for so far is remembered, since ranges asked for again
- * are the interesting ones.
+ * Generates an episode from a seed, without knowing the results of operations. It
+ * remembers which ranges earlier operations used, since operations on the same ranges
+ * find the most.
  *
- * What would hang or crash the in-tree module is not generated; each such
- * place says so.
+ * Operations that would hang or crash the in-tree module are not generated; a comment
+ * at each such place says why.
  */
 #include <linux/vfio.h>
 #include <string.h>
@@ -63,7 +63,7 @@ static const uint32_t unmap_flags[] = {
 	7, 8, 0x80000000, UINT32_MAX,
 };
 
-/* Never 0: what in-tree does then is not defined. */
+/* Never 0: in-tree's behaviour is not defined then. */
 static const uint64_t odd_bitmap_pgsizes[] = {
 	1, 3, 2048, 8192, 0x200000, PAGE + 1, 1ULL << 63, UINT64_MAX,
 };
@@ -105,7 +105,7 @@ static uint64_t any_iova(struct generator *g)
 {
 	if (percent(g, 4))
 		return random_pick(&g->r, odd_iovas);
-	/* Half of them where mappings start that do not overlap. */
+	/* Half of the IOVAs are multiples at which mappings do not overlap. */
 	if (percent(g, 50))
 		return WINDOW + below(g, WINDOW_PAGES / 8) * 8 * PAGE;
 	return WINDOW + below(g, WINDOW_PAGES) * PAGE;
@@ -168,7 +168,7 @@ static void any_bitmap(struct generator *g, struct op *op)
 	}
 }
 
-/* The last byte of the address space, which 6.1 takes but cannot find again. */
+/* A range that ends at the last byte: 6.1 maps it, but does not find it again. */
 static void at_the_top(struct generator *g, struct op *op)
 {
 	op->size = (1 + below(g, 4)) * PAGE;
@@ -178,9 +178,9 @@ static void at_the_top(struct generator *g, struct op *op)
 }
 
 /*
- * A container with nothing but emulated devices takes a mapping of any size; and if
- * a group that joins it finds nothing to pin there, 6.1 goes on to look at each of
- * the pages on its own, for ever.
+ * A container with only emulated devices accepts a mapping of any size. If a group joins
+ * it later and there is no memory to pin, 6.1 tries each page of the mapping in turn,
+ * which does not end for a huge mapping.
  */
 static void not_huge(struct generator *g, struct op *op)
 {
@@ -221,7 +221,7 @@ static void known_range(struct generator *g, struct op *op)
 	op->size = range.size;
 	if (percent(g, 60))
 		return;
-	/* Near it, a part of it, or more than it. */
+	/* A range near the earlier one, a part of it, or one that contains it. */
 	if (percent(g, 50))
 		op->iova += (below(g, 5) - 2) * PAGE;
 	if (percent(g, 50))
@@ -291,7 +291,7 @@ static void generate_info(struct generator *g, struct op *op)
 
 static void generate_unknown(struct generator *g, struct op *op)
 {
-	/* 100 to 102 are vfio's own, and these the backend's. */
+	/* Ioctls 100 to 102 are vfio's own, and these numbers are the backend's. */
 	do
 		op->number = 103 + below(g, 40);
 	while (op->number == 112 || op->number == 113 || op->number == 114 ||
@@ -336,7 +336,7 @@ static void generate_memory(struct generator *g, struct op *op)
 
 	op->vaddr = ARENA + below(g, ARENA_PAGES) * PAGE;
 	op->size = (1 + below(g, 6)) * PAGE;
-	/* What lies behind the arena is not its to replace. */
+	/* Do not replace memory behind the arena. */
 	if (op->vaddr + op->size > ARENA + ARENA_PAGES * PAGE)
 		op->size = PAGE;
 	op->prot = random_pick(&g->r, prots);
@@ -354,7 +354,7 @@ static void generate_probe(struct generator *g, struct op *op)
 		range.iova + below(g, range.size / PAGE % 64 + 1) * PAGE :
 		any_iova(g);
 	op->iova &= ~(PAGE - 1);
-	/* There it would be an interrupt, and of a kind that may reset the machine. */
+	/* A write there is an interrupt, possibly one that resets the machine. */
 	if (op->iova >> 20 == 0xfee)
 		op->iova = WINDOW;
 }
@@ -461,7 +461,7 @@ static void step(struct generator *g)
 
 	generate_arguments(g, op);
 	op->sample = percent(g, 20);
-	/* A copy of a device's mapping is zapped in both processes, and comes back. */
+	/* A child's copy of a device's mmap is also zapped, and faulted in again. */
 	if (is_container_ioctl(op->kind) && !e->nvme && !e->device)
 		op->in_child = percent(g, 1);
 	if (op->kind == OP_ATTACH && percent(g, 60))
@@ -477,7 +477,7 @@ static const unsigned int usual_weights[OP_KINDS] = {
 	[OP_PROBE] = 150,
 };
 
-/* Each episode has its own mixture, so that some do little else than one thing. */
+/* Each episode has its own mixture, so that some have mainly one kind of operation. */
 static void mix(struct generator *g)
 {
 	static const unsigned int factors[] = { 0, 1, 1, 1, 2, 4 };

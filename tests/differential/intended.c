@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where tether and the in-tree module differ on purpose; most of it because tether
- * is on every kernel like the newest. Every row is one decision, and its predicate
- * says exactly what it covers, so that nothing else hides there.
+ * The intended differences between tether and the in-tree module. Most exist because
+ * tether behaves like the newest kernel on all kernels. Every row is one decision. Its
+ * predicate matches exactly the difference that was decided on, so that it cannot hide
+ * another one.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -35,7 +36,7 @@ static bool overflow(const struct op *op, const struct result *intree,
 	if (op->kind == OP_MAP) {
 		wrap |= wraps(op->vaddr, op->size);
 	} else if (op->kind == OP_EMU && op->number == EMU_PIN) {
-		/* in-tree pins page by page: what is wrong with the first is said first */
+		/* In-tree pins page by page, so an error of the first page comes first. */
 		wrap = wraps(op->iova, op->flags * PAGE);
 		refused = intree->ret < 0;
 	} else if (op->kind != OP_UNMAP && op->kind != OP_DIRTY) {
@@ -46,8 +47,8 @@ static bool overflow(const struct op *op, const struct result *intree,
 }
 
 /*
- * The newest kernel writes as much of the 24-byte struct as argsz has room for,
- * and knows what it writes; 6.1 stops before or after cap_offset, at 16 or 20.
+ * The newest kernel writes as much of the 24-byte struct as argsz has room for. 6.1 writes
+ * 16 or 20 bytes, that is up to or including cap_offset.
  */
 static bool info_tail(const struct op *op, const struct result *intree,
 		      const struct result *other)
@@ -68,7 +69,7 @@ static bool info_tail(const struct op *op, const struct result *intree,
 	return !memcmp(&rest, intree, sizeof(rest));
 }
 
-/* ... and fails if that is more than there is, where 6.1 had not got to. */
+/* The newest kernel fails if these bytes cannot be written; 6.1 does not write so many. */
 static bool info_no_room(const struct op *op, const struct result *intree,
 			 const struct result *other)
 {
@@ -94,8 +95,8 @@ static bool set_nesting(const struct op *op, const struct result *intree,
 }
 
 /*
- * 6.1 takes the range, but its tree has no place for it: from then on it finds there
- * what is not there, and does not find what is.
+ * 6.1 accepts the range, but its tree cannot hold it: from then on lookups find mappings
+ * that are not in the range, and miss mappings that are.
  */
 static bool at_the_top(const struct op *op, const struct result *intree,
 		       const struct result *other)
@@ -104,7 +105,7 @@ static bool at_the_top(const struct op *op, const struct result *intree,
 	       (intree->ret == 0 || other->ret == 0);
 }
 
-/* Nothing is mapped there: see above. 6.1 takes the range for one of no size. */
+/* No mapping is found there: see above. 6.1 computes a size of 0 for this range. */
 static bool asks_at_the_top(const struct op *op, const struct result *intree,
 			    const struct result *other)
 {
@@ -112,7 +113,7 @@ static bool asks_at_the_top(const struct op *op, const struct result *intree,
 	       op->iova + op->size == 0 && (!intree->ret || !other->ret);
 }
 
-/* The same answer but for bits that are set in-tree and not in the other's. */
+/* The answers are the same, except for bits that only in-tree has set. */
 static bool more_bits(const struct op *op, const struct result *intree,
 		      const struct result *other)
 {
@@ -129,10 +130,10 @@ static bool more_bits(const struct op *op, const struct result *intree,
 }
 
 /*
- * To answer for a range that does not start where the mapping does, in-tree shifts
- * the mapping's own bitmap, clears as many bits as it has pages, and has others
- * left: next time they are some other page's, mapped or not. Never the other way
- * round, and until the log has been asked like that, only pages that are not mapped.
+ * If a range does not start where the mapping starts, in-tree shifts the mapping's own
+ * bitmap and clears as many bits as the mapping has pages, which leaves other bits set.
+ * At the next call these bits stand for other pages, mapped or not. Only in-tree has such
+ * bits, and before the first such call only for pages that are not mapped.
  */
 static bool stale_bits(const struct op *op, const struct result *intree,
 		       const struct result *other)
@@ -149,7 +150,7 @@ static bool stale_bits(const struct op *op, const struct result *intree,
 	return true;
 }
 
-/* In-tree ors into the first word of a mapping, and overwrites the others. */
+/* In-tree ORs its bits into the first word of a mapping, and overwrites the other words. */
 static bool callers_bits(const struct op *op, const struct result *intree,
 			 const struct result *other)
 {
@@ -179,7 +180,7 @@ static bool out_of_aperture(const struct op *op, const struct result *intree,
 	       same_but_ret(intree, other);
 }
 
-/* In-tree pins what the attaching process happens to have at that address. */
+/* In-tree pins the memory that the attaching process has at that address. */
 static bool nobodys_memory(const struct op *op, const struct result *intree,
 			   const struct result *other)
 {
@@ -187,7 +188,7 @@ static bool nobodys_memory(const struct op *op, const struct result *intree,
 	       other->ret == -EFAULT;
 }
 
-/* In-tree has unmapped those whose bits it could write before. */
+/* In-tree has unmapped the mappings whose bits it could write before the error. */
 static bool half_an_unmap(const struct op *op, const struct result *intree,
 			  const struct result *other)
 {
@@ -201,8 +202,8 @@ static bool half_an_unmap(const struct op *op, const struct result *intree,
 }
 
 /*
- * Before 6.2 in-tree maps the zero page, or a page of a file, where a device only
- * reads private memory. That costs nothing, or is not what is there after a write.
+ * If a device only reads private memory, in-tree before 6.2 maps the zero page, which is
+ * not charged, or a page of a file. The process's next write replaces that page.
  */
 static bool maps_what_is_replaced(void)
 {
@@ -214,7 +215,7 @@ static bool maps_what_is_replaced(void)
 	return major < 6 || (major == 6 && minor < 2);
 }
 
-/* The operation counts, too: shadow.c has only what was mapped before. */
+/* Includes the pages of this operation: shadow.c has only those mapped before it. */
 static uint64_t readable_pages(const struct op *op, const struct result *r)
 {
 	bool adds = op->kind == OP_MAP && op->flags == VFIO_DMA_MAP_FLAG_READ;
@@ -222,7 +223,7 @@ static uint64_t readable_pages(const struct op *op, const struct result *r)
 	return r->readable + (adds ? op->size / PAGE : 0);
 }
 
-/* No more is charged than what can be read. Anything else may differ besides. */
+/* The charges differ by no more than the readable pages. Other results may differ, too. */
 static bool pays_for_copies(const struct op *op, const struct result *intree,
 			    const struct result *other)
 {
@@ -255,7 +256,7 @@ static bool reads_the_copy(const struct op *op, const struct result *intree,
 	       !memcmp(intree, &rest, sizeof(rest));
 }
 
-/* The first row's difference comes together with those of others. */
+/* The difference of the first row may occur together with that of another row. */
 struct intended intended[] = {
 	{
 		.reason = "private memory is the process's own, and charged, if a device only reads it",
@@ -336,7 +337,7 @@ struct intended *intended_find(const struct op *op, const struct result *intree,
 	unsigned int i;
 	bool seen;
 
-	/* Not only at one operation, but for as long as the memory is mapped. */
+	/* The first row's difference lasts for as long as the memory is mapped. */
 	if (intended[0].matches(op, intree, other)) {
 		rest.locked = intree->locked;
 		if (!memcmp(intree, &rest, sizeof(rest)))

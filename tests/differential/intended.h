@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The differences that are meant: see intended.c, where each has its reason.
+ * The intended differences: intended.c has the reason of each.
  */
 #ifndef TETHER_DIFFERENTIAL_INTENDED_H
 #define TETHER_DIFFERENTIAL_INTENDED_H
@@ -9,12 +9,12 @@
 
 struct intended {
 	const char *reason;
-	/* The same operation, the in-tree module's result and the other's. */
+	/* Does this row explain the two modules' results of an operation? */
 	bool (*matches)(const struct op *op, const struct result *intree,
 			const struct result *other);
-	/* From here on the two are not in the same state: no more is compared. */
+	/* After this difference the two modules' states differ: compare no further. */
 	bool ends;
-	/* ... even if nothing was to be seen of it yet. */
+	/* The same, even if the results of the operation itself do not differ. */
 	bool unseen;
 	unsigned long count;
 };
@@ -22,7 +22,7 @@ struct intended {
 extern struct intended intended[];
 extern const unsigned int intended_rows;
 
-/* The row that explains the difference, seen or unseen, or NULL. */
+/* The row that explains a difference of results or of states, or NULL. */
 struct intended *intended_find(const struct op *op, const struct result *intree,
 			       const struct result *other);
 

@@ -3,8 +3,9 @@
  * differential [--seed S] [--ops N] [--backends A,B] [--from EPISODE | --episode EPISODE]
  *	[--inject] [--stats]
  *
- * Runs the same random operations on two backends, in one guest, and says where
- * they differ. A difference is shrunk to the shortest sequence that still shows it.
+ * Runs the same random operations on two backends in one guest, and prints where they
+ * differ. Of an episode that shows a difference, operations are removed until it is the
+ * shortest sequence that still shows the difference.
  *
  * Exit status: 0 no unlisted difference, 1 there is one, 2 cannot run.
  */
@@ -23,7 +24,7 @@
 #include "proc.h"
 
 #define CHUNK		200	/* episodes between two changes of the backend */
-#define SHOWN		12	/* different differences that are shrunk and shown */
+#define SHOWN		12	/* how many different differences are shortened and printed */
 #define SIDES		2
 
 static struct {
@@ -34,19 +35,19 @@ static struct {
 	bool inject, stats;
 } options = { .seed = 1, .ops = 20000, .only = -1 };
 
-/* Shared with children, and so not copied for each of them. */
+/* Shared with children, so that fork() does not copy it for each. */
 static struct episode *episodes;			/* [CHUNK] */
 static struct result (*results)[CHUNK][EPISODE_OPS];	/* [SIDES] */
 
-/* A difference, by what tells it from others. */
+/* The properties that tell a difference from others. */
 struct signature {
 	uint8_t kind;
 	int64_t ret[SIDES];
 	bool out, digest, accounting;
 };
 
-/* For --stats: what was asked for, and how it was answered. */
-#define ANSWERS		134	/* errno, and above all that success */
+/* For --stats: how often each kind of operation had each answer. */
+#define ANSWERS		134	/* all errnos, and one more for success */
 static unsigned long answers[OP_KINDS][ANSWERS];
 
 static struct signature shown[SHOWN];
@@ -69,8 +70,8 @@ static void use_backend(const char *name)
 }
 
 /*
- * For the self-test: a backend that misreports an unmapping's size, but only if
- * at least three mappings were made before. Six operations show it.
+ * For the self-test: imitates a backend that reports a wrong size for an unmap, but only
+ * after at least three mappings were made. Six operations show this.
  */
 static void inject(const struct episode *e, struct result *r)
 {
@@ -150,8 +151,8 @@ static struct signature sign(const struct op *op, const struct result *a,
 }
 
 /*
- * The first operation of an episode that differs and may not: its place, or -1.
- * If counting, rows and totals are told.
+ * Returns the index of an episode's first operation with a difference that is not
+ * intended, or -1. If counting, adds to the counts of rows and operations.
  */
 static int compare(unsigned int slot, bool counting)
 {
@@ -179,7 +180,7 @@ static int compare(unsigned int slot, bool counting)
 	return found;
 }
 
-/* Does what is left of an episode still show the same difference? */
+/* Does the shortened episode still show the same difference? */
 static bool shows(unsigned int slot, const struct signature *wanted)
 {
 	struct signature s;
@@ -203,7 +204,7 @@ static unsigned int pack(struct episode *e)
 	return n;
 }
 
-/* Tries to do without one of n parts, each of them in an episode of its own. */
+/* Tries to remove one of n parts; each attempt is an episode of its own. */
 static bool drop_a_part(struct episode *e, unsigned int n,
 			const struct signature *wanted)
 {
@@ -220,7 +221,7 @@ static bool drop_a_part(struct episode *e, unsigned int n,
 				episodes[part].ops[i].kind = OP_NOTHING;
 		}
 		run_episodes(in_chunk);
-		/* The later, the less depends on it. */
+		/* Try late parts first: fewer operations depend on them. */
 		for (part = in_chunk; part--;) {
 			if (!shows(part, wanted))
 				continue;
@@ -231,7 +232,7 @@ static bool drop_a_part(struct episode *e, unsigned int n,
 	return false;
 }
 
-/* Delta debugging: parts as large as possible, until no single one can go. */
+/* Delta debugging: remove parts as large as possible, until no operation can be removed. */
 static void shrink(struct episode *e, const struct signature *wanted)
 {
 	unsigned int parts = 2;
@@ -294,7 +295,7 @@ static bool is_new(const struct signature *s)
 	return true;
 }
 
-/* A difference as it was seen, for when its results are overwritten. */
+/* A copy of a difference, since later runs overwrite its results. */
 struct finding {
 	struct episode e;
 	struct signature s;
@@ -323,7 +324,7 @@ static void explain(const struct finding *f)
 	show_results(&f->e.ops[f->at], &f->results[0], &f->results[1]);
 }
 
-/* Compares all before any is shrunk, since that overwrites what is compared. */
+/* Compares all episodes before it shortens any, since that overwrites results. */
 static void judge_chunk(uint64_t first, unsigned int n)
 {
 	static struct finding found[SHOWN];
@@ -369,7 +370,7 @@ static unsigned int fill_chunk(uint64_t first, uint64_t left)
 	return n;
 }
 
-/* WARN_ON, BUG and bad pages leave a mark that no log can lose. */
+/* WARN_ON, BUG and bad pages taint the kernel, even if their log lines are lost. */
 static bool kernel_is_sound(void)
 {
 	char text[32] = "";
@@ -461,7 +462,7 @@ static void *shared(size_t size)
 	return map;
 }
 
-/* With one CPU nobody waits for another to wake up, which halves the time. */
+/* On one CPU no process waits for another CPU to wake up, which halves the time. */
 static void stay_on_one_cpu(void)
 {
 	cpu_set_t cpus;

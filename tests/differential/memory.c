@@ -16,7 +16,7 @@
 #define MARK		16
 #define RW		(PROT_READ | PROT_WRITE)
 
-static int file = -1;	/* as long as the arena; a page's offset is its place there */
+static int file = -1;	/* as long as the arena; a page has the same offset in both */
 static int self = -1;	/* /proc/self/mem */
 
 struct layout {
@@ -38,7 +38,7 @@ static const struct layout layouts[MEMORIES] = {
 	[MEM_NONE] = { PROT_NONE, MAP_PRIVATE },
 };
 
-/* Every page its own first bytes: a wrong page is seen. */
+/* Gives every page its own first bytes, so that a wrong page is noticed. */
 static void mark_pages(uint64_t addr, uint64_t len)
 {
 	uint64_t at;
@@ -78,7 +78,7 @@ int memory_touch(uint64_t addr, uint64_t value)
 	struct iovec from = { &value, sizeof(value) };
 	struct iovec to = { (void *)addr, sizeof(value) };
 
-	/* As a store by the CPU would, but with an error for a signal. */
+	/* Writes as a store by the CPU does, but fails with an error instead of a signal. */
 	if (process_vm_writev(getpid(), &from, 1, &to, 1, 0) < 0)
 		return -errno;
 	return 0;
@@ -127,7 +127,7 @@ int memory_setup(const struct episode *e)
 	return ret;
 }
 
-/* By /proc, which has no signals, and sees what the process is not allowed to. */
+/* Uses /proc/self/mem, which raises no signal, and can read memory that is PROT_NONE. */
 static bool take_mark(uint64_t addr, const void *mark)
 {
 	static const char nothing[MARK];
@@ -135,7 +135,7 @@ static bool take_mark(uint64_t addr, const void *mark)
 
 	if (pread(self, found, MARK, addr) != MARK || memcmp(found, mark, MARK))
 		return false;
-	/* What cannot be wiped (shared, read-only) is found again, on both. */
+	/* A mark that cannot be wiped (shared, read-only) is found again, on both backends. */
 	if (pwrite(self, nothing, MARK, addr) < 0)
 		errno = 0;
 	return true;

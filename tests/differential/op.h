@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is generated, executed and compared: an episode is a list of operations
- * that starts from nothing, in a process of its own; every operation has one
- * result.
+ * Episodes, operations and results. An episode is a list of operations that runs in a
+ * new process without mappings. Every operation has one result, which is compared.
  *
- * An operation is complete in itself: it says which container, which address,
- * which bad pointer, never "what the third one returned". So any of them can be
- * left out, which is how a difference is shrunk.
+ * An operation has all its arguments (container, address, bad pointer) in it, and never
+ * refers to the result of another. So any operation can be left out, to shorten an
+ * episode that shows a difference.
  */
 #ifndef TETHER_DIFFERENTIAL_OP_H
 #define TETHER_DIFFERENTIAL_OP_H
@@ -65,11 +64,11 @@ enum group_id {
 	GROUPS
 };
 
-/* Where a struct, or the bitmap it names, lies. */
+/* The address of a struct, or of the bitmap that it points to. */
 enum pointer {
 	PTR_GOOD,
 	PTR_READONLY,
-	PTR_STRADDLE,	/* the first few bytes good, the rest not mapped */
+	PTR_STRADDLE,	/* the first few bytes are mapped, the rest is not */
 	PTR_NULL,
 	PTR_HOLE,
 	PTR_KERNEL,
@@ -77,7 +76,7 @@ enum pointer {
 	POINTERS
 };
 
-/* What a stretch of memory is made of. */
+/* Kinds of memory of a segment. */
 enum memory {
 	MEM_ANON,
 	MEM_ANON_UNTOUCHED,
@@ -100,10 +99,10 @@ struct op {
 	uint8_t group;
 	uint8_t pointer;
 	uint8_t bitmap_pointer;
-	uint8_t straddle;	/* bytes before the hole */
-	uint8_t filler;		/* what every byte of the bitmap is before */
+	uint8_t straddle;	/* mapped bytes, for PTR_STRADDLE */
+	uint8_t filler;		/* value of every byte of the bitmap before the call */
 	bool in_child;		/* executed by a forked child, which then exits */
-	bool sample;		/* look at the accounting afterwards */
+	bool sample;		/* read VmLck and VmPin afterwards */
 	uint32_t argsz;
 	uint32_t flags;
 	uint32_t prot;
@@ -112,21 +111,21 @@ struct op {
 	uint64_t number;	/* extension, ioctl, type, command, kind of memory */
 };
 
-/* Most mappings are made in this window, a page of which is a bit. */
+/* Most mappings are made in this window; a bitmap has one bit for each of its pages. */
 #define WINDOW		0x2000000000UL
 #define WINDOW_PAGES	256
-#define BITMAP_WORDS	5		/* what is looked at bit by bit */
+#define BITMAP_WORDS	5		/* words that are compared bit by bit */
 
 #define NOT_RUN		INT64_MIN
 #define NOT_SAMPLED	UINT32_MAX
 
 struct result {
 	int64_t ret;		/* or -errno */
-	uint64_t out[4];	/* the struct's first 32 bytes, or what print.c says */
-	uint64_t digest;	/* of everything else that could have been written */
+	uint64_t out[4];	/* the struct's first 32 bytes, or as print.c explains */
+	uint64_t digest;	/* of all other bytes that could have been written */
 	uint64_t bitmap[BITMAP_WORDS];	/* as the dirty log filled it in, */
 	uint64_t mapped[BITMAP_WORDS];	/* and which bits stand for mapped pages asked about */
-	uint64_t shifted;		/* has the log been asked off a mapping's start? */
+	uint64_t shifted;		/* has a range not started at a mapping's start? */
 	uint64_t orphans;		/* are there mappings whose process has exited? */
 	uint64_t readable;		/* pages mapped for reading only, or more */
 	uint32_t locked, pinned;	/* VmLck, VmPin, KiB */
@@ -143,7 +142,7 @@ struct episode {
 
 void episode_generate(struct episode *e, uint64_t seed, uint64_t number);
 
-/* Once: binds the devices. Then: a whole episode, in a child, into results. */
+/* execute_setup() binds the devices, once. execute_episode() runs an episode in a child. */
 int execute_setup(void);
 int execute_episode(const struct episode *e, struct result *results);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations and results as a reader wants them.
+ * Prints operations and results in readable form.
  */
 #include <stdio.h>
 #include <string.h>

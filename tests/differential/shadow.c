@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is mapped, as far as the results say: see shadow.h.
+ * Derives from the results which pages are mapped: see shadow.h.
  */
 #include <linux/vfio.h>
 #include <string.h>
@@ -10,17 +10,17 @@
 static bool mapped[CONTAINERS][WINDOW_PAGES];
 static bool shifted[CONTAINERS];
 static bool orphans[CONTAINERS];
-/* Mapped for reading only: each page of the window, and how many are elsewhere. */
+/* Pages mapped for reading only: each page of the window, and how many outside of it. */
 static bool readable[CONTAINERS][WINDOW_PAGES];
 static uint64_t readable_elsewhere[CONTAINERS];
-static uint64_t readable_lost;		/* in containers that groups alone still have */
+static uint64_t readable_lost;		/* in containers that only groups still refer to */
 static unsigned int home[GROUPS];	/* a group's container, counted from 1 */
 
 static void mark(const struct op *op, bool *pages, bool value)
 {
 	uint64_t page;
 
-	/* From outside to outside: a few times in a million, and then forgotten. */
+	/* Ranges that start and end outside the window are rare, and are not recorded. */
 	for (page = 0; page < WINDOW_PAGES; page++)
 		if (WINDOW + page * PAGE - op->iova < op->size)
 			pages[page] = value;
@@ -61,7 +61,7 @@ static void forget(unsigned int container)
 	readable_elsewhere[container] = 0;
 }
 
-/* The last one to leave takes everything along. */
+/* When a container's last group leaves, all its mappings end. */
 static void detached(unsigned int group)
 {
 	unsigned int container = home[group], i;
@@ -75,7 +75,7 @@ static void detached(unsigned int group)
 	forget(container - 1);
 }
 
-/* The groups keep the old one, which cannot be asked any more. */
+/* The container's file was replaced. Groups keep the old container, without a file. */
 static void replaced(unsigned int container)
 {
 	unsigned int i;
@@ -91,7 +91,7 @@ void shadow_before(const struct op *op, struct result *r)
 {
 	uint64_t i;
 
-	/* one process pays for all of them */
+	/* One process is charged for the pages of all containers. */
 	r->readable = readable_lost;
 	for (i = 0; i < CONTAINERS; i++)
 		r->readable += count_readable(i);
@@ -127,7 +127,7 @@ static bool shifts(const struct result *r)
 
 void shadow_after(const struct op *op, const struct result *r)
 {
-	/* Even if it failed: it may have got that far. */
+	/* Also if the operation failed: it may have shifted bits before that. */
 	if ((op->kind == OP_DIRTY || op->kind == OP_UNMAP) && shifts(r))
 		shifted[op->container] = true;
 	if (r->ret)
@@ -148,7 +148,7 @@ void shadow_after(const struct op *op, const struct result *r)
 			break;
 		}
 		mark(op, mapped[op->container], false);
-		/* v1 hides what begins before the range, and says so by no size */
+		/* v1 ignores a mapping that begins before the range; the size is 0 then. */
 		if (r->out[2])
 			mark(op, readable[op->container], false);
 		break;
