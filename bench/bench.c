@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The guest's part of the benchmark: bench intree|tether|floor [--long] [CASE...] runs the
- * cases on what is loaded, and prints for bench/run, which knows what they mean,
+ * cases on the module that is loaded. It prints lines that bench/run evaluates:
  *
  *	CASE METRIC VALUE	one sample: nanoseconds, or bytes
- *	CASE lacks		the machine has no means for it
+ *	CASE lacks		the machine has no means for the case
  *
  * It exits non-zero if a measurement could not be made.
  */
@@ -25,7 +25,7 @@
 #define PAGE		4096UL
 #define MIB		(1UL << 20)
 #define GIB		(1UL << 30)
-#define IOVA		(1UL << 38)	/* above all others of a case */
+#define IOVA		(1UL << 38)	/* above all other IOVAs of a case */
 #define SMALL_IOVA	(1UL << 33)
 
 #define TARGET		"0000:01:00.0"	/* 1 GiB */
@@ -33,7 +33,7 @@
 #define BAR		2
 
 #define RUNS		7
-#define LONG_ENOUGH	4000000000LL	/* ns: then fewer runs will do */
+#define LONG_ENOUGH	4000000000LL	/* ns: a case that takes longer runs less often */
 #define SMALL_OPS	500
 #define SMALL_BUFFER	(4 * MIB)
 
@@ -44,9 +44,9 @@ struct bench_case {
 	const char *name;
 	void (*run)(const struct bench_case *c);
 	size_t size;
-	unsigned long arg;	/* what the function says */
-	bool vfio;		/* the floor has nothing like it */
-	bool tether;		/* nor has the in-tree backend */
+	unsigned long arg;	/* the meaning is in the function's comment */
+	bool vfio;		/* not for the floor */
+	bool tether;		/* for tether alone */
 	bool lengthy;
 };
 
@@ -81,7 +81,7 @@ static void lacks(void)
 	fflush(stdout);
 }
 
-/* False, and said so, if there is no memory of this kind. */
+/* Returns false, and prints that, if the machine has no memory of this kind. */
 static bool get(struct memory *m, enum memory_kind kind, size_t size)
 {
 	int ret = memory_get(m, kind, size);
@@ -152,7 +152,7 @@ static void map_ram_once(struct side *s, const struct memory *m, bool tell)
 	}
 }
 
-/* arg: what kind of memory. */
+/* arg: the kind of memory. */
 static void ram(const struct bench_case *c)
 {
 	struct memory m;
@@ -208,7 +208,7 @@ static void unmap_small(struct side *s, uint64_t iova, unsigned long n)
 		check(side_unmap(s, iova + i * PAGE, PAGE), "unmap");
 }
 
-/* arg: how many others there are. */
+/* arg: how many other mappings there are. */
 static void small(const struct bench_case *c)
 {
 	struct memory m;
@@ -280,9 +280,9 @@ static void close_container(const struct bench_case *c)
 /* --- What costs by the size of all mappings ------------------------------ */
 
 /*
- * Neither backend makes a second domain for groups whose IOMMUs are alike, and the lab's
- * are. But where an emulated device came first, the first real one gets a new domain
- * with all that is mapped. That pins, too.
+ * Both backends make a second domain only for groups whose IOMMUs are not alike, and the
+ * lab's are alike. But if a container has had only an emulated device, the first real
+ * group gets a new domain with all mappings. This includes pinning the memory.
  */
 static void attach(const struct bench_case *c)
 {
@@ -365,7 +365,7 @@ static void dirty(const struct bench_case *c)
 
 /* --- Revocation ---------------------------------------------------------- */
 
-/* How many times memory was mapped since the trace began, and when last (ns). */
+/* How many map events there are since the trace began, and the time of the last (ns). */
 static unsigned long traced_maps(long long *last)
 {
 	char *line = NULL, *at;
@@ -395,7 +395,7 @@ static void trace_maps(const char *on)
 	check(proc_write_file(TRACING "events/iommu/map/enable", on), "trace");
 }
 
-/* From when the memory is back to when the last mapping is. */
+/* Measures from when the memory is on to when the last mapping is restored. */
 static void time_restore(struct bar *b, unsigned long n)
 {
 	long long start, last = 0;
@@ -411,7 +411,7 @@ static void time_restore(struct bar *b, unsigned long n)
 	sample("restore", last > start ? last - start : 0);
 }
 
-/* The memory goes, and so do that many mappings of it. arg: how many. */
+/* Turns off memory that has several mappings, which revokes them. arg: how many. */
 static void memory_off(const struct bench_case *c)
 {
 	struct bar b, part;
@@ -444,7 +444,7 @@ static void memory_off(const struct bench_case *c)
 
 /* --- Memory --------------------------------------------------------------- */
 
-/* What backends allocate; IOMMU page tables are not in it. */
+/* The kernel memory in which backends allocate; without IOMMU page tables. */
 static double kernel_bytes(void)
 {
 	return 1024.0 * (proc_meminfo_kb("Slab") + proc_meminfo_kb("VmallocUsed"));

@@ -88,7 +88,7 @@ static int get_hugetlb(struct memory *m, size_t size, unsigned int shift)
 	return 0;
 }
 
-/* The share of pages that do not follow the one before them. */
+/* The share of pages that are not adjacent in RAM to the page before them. */
 static double scatter(const struct memory *m)
 {
 	size_t i, n = m->size / PAGE, apart = 0;
@@ -107,7 +107,7 @@ static double scatter(const struct memory *m)
 	return (double)apart / n;
 }
 
-/* Pages come one after the other: every second one goes elsewhere. */
+/* The kernel hands out adjacent pages, so this uses every second page only. */
 static int get_scattered(struct memory *m, size_t size)
 {
 	struct memory between = {};

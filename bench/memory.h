@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * RAM of a known kind, so that what is measured is what the case says. Every function
+ * Allocates RAM of a known kind, as the benchmark's cases need it. Every function
  * returns 0 or -errno; -ENOTSUP if the machine has no such memory.
  */
 #ifndef TETHER_BENCH_MEMORY_H
@@ -14,15 +14,15 @@ enum memory_kind {
 	MEMORY_THP,
 	MEMORY_HUGETLB_2M,
 	MEMORY_HUGETLB_1G,
-	MEMORY_ALIASED,		/* the same 256 MiB of 4 KiB pages again and again */
-	MEMORY_UNTOUCHED,	/* nothing yet; 4 KiB pages when it is touched */
+	MEMORY_ALIASED,		/* the same 256 MiB of 4 KiB pages, mapped repeatedly */
+	MEMORY_UNTOUCHED,	/* not allocated yet; 4 KiB pages when touched */
 	MEMORY_UNTOUCHED_THP,
 };
 
 struct memory {
 	char *at;
 	size_t size;
-	char *between;		/* what keeps scattered pages apart */
+	char *between;		/* the pages between the scattered pages */
 };
 
 int memory_get(struct memory *m, enum memory_kind kind, size_t size);

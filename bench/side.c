@@ -13,7 +13,7 @@
 #include "side.h"
 
 #define INITIATOR	"0000:00:03.0"
-#define FLOOR_DEVICE	0x20	/* 0000:00:04.0, which nobody uses */
+#define FLOOR_DEVICE	0x20	/* 0000:00:04.0, which no driver uses */
 #define HUGE		(1UL << 30)
 
 static int floor_call(struct side *s, unsigned long request, unsigned long arg)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A side: who maps, the VFIO backend that is loaded or the floor, told apart only here.
- * Every function returns 0 or -errno.
+ * A side is the module that maps: the loaded VFIO backend, or the floor. Only this file
+ * and side.c tell the two apart. Every function returns 0 or -errno.
  */
 #ifndef TETHER_BENCH_SIDE_H
 #define TETHER_BENCH_SIDE_H
@@ -11,11 +11,11 @@
 struct side {
 	bool floor;
 	struct vfio_container container;
-	struct vfio_device initiator;	/* whose IOMMU it is */
-	int fd;				/* the floor's */
+	struct vfio_device initiator;	/* the device in whose IOMMU memory is mapped */
+	int fd;				/* the floor's device file */
 };
 
-/* Device memory: a BAR, and where in the process it is. */
+/* Device memory: a BAR, and its address in the process. */
 struct bar {
 	struct vfio_device dev;		/* unless the side is the floor */
 	const char *bdf;
@@ -31,7 +31,7 @@ int side_map_ram(struct side *s, const void *vaddr, uint64_t iova, size_t size);
 int side_map_bar(struct side *s, const struct bar *b, uint64_t iova, size_t size);
 int side_unmap(struct side *s, uint64_t iova, size_t size);
 
-/* skew: how far its user address is from one that large pages fit (bytes). */
+/* skew: bytes from an address that large pages fit to the BAR's user address. */
 int bar_open(struct bar *b, struct side *s, const char *bdf, unsigned int number,
 	     size_t size, size_t skew);
 void bar_close(struct bar *b);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The init of the inner guest (clients/guest/qemu): has one of its devices, an
- * edu, write into the memory of the other, an ivshmem, and looks whether the
- * bytes are there, through the life of the latter: switched off and on, reset,
- * and after the whole machine was.
+ * The init of the inner guest (clients/guest/qemu). It has one of its devices, an edu,
+ * write into the memory of another, an ivshmem, and checks whether the bytes arrive:
+ * before and after the ivshmem's memory was off, the ivshmem was reset, and the whole
+ * machine was reset.
  *
- * It knows nothing of VFIO: it is a guest with two PCI devices and without an
- * IOMMU, so an address on the bus is an address of guest memory. The results
+ * The inner guest has no IOMMU and does not know of VFIO, so an address on the PCI bus
+ * is an address of guest memory. The results
  * are lines "cell KEY VALUE" on the console.
  *
- * With the argument "control" it has been given a target that no device can
- * reach, and looks once.
+ * With the argument "control" the target is one that no device can reach, and init
+ * checks only once.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -33,9 +33,9 @@
 #define PAGE		4096
 #define LEN		1024
 #define MEMORY		2		/* ivshmem's BAR that is memory */
-#define RETURN_MS	2000		/* how long a mapping may take to come back */
+#define RETURN_MS	2000		/* how long it may take until a mapping is restored */
 
-/* Near the end, which a BAR mapped in part would miss; a note is at the start. */
+/* Near the end, so that a partly mapped BAR is noticed; the start has a note. */
 #define PLACE(size)	((size) - 3 * PAGE)
 #define NOTE		0x7465746865720001ULL
 
@@ -113,7 +113,7 @@ static bool is(const struct device *d, unsigned int vendor, unsigned int id)
 	return strtoul(text, NULL, 16) == id;
 }
 
-/* A line "start end flags" for each BAR. */
+/* Reads the sysfs file that has a line "start end flags" for each BAR. */
 static void find_bar(struct device *d, unsigned int bar)
 {
 	char text[4096], *line = text;
@@ -178,7 +178,7 @@ static double command(const struct device *d, uint16_t set, uint16_t clear)
 	return t;
 }
 
-/* A page of ours and where it is for a device. */
+/* Allocates a page and finds its physical address, which devices use. */
 static void make_bounce(void)
 {
 	uint64_t entry;
@@ -202,7 +202,7 @@ static void run(uint64_t src, uint64_t dst, uint64_t direction)
 {
 	struct timespec tick = { .tv_nsec = 5000000 };
 
-	/* What was stored before is for the device, what is loaded after is its. */
+	/* Earlier stores must reach memory before the DMA, later loads come after it. */
 	__sync_synchronize();
 	*(volatile uint64_t *)(regs + EDU_SRC) = src;
 	*(volatile uint64_t *)(regs + EDU_DST) = dst;
@@ -219,7 +219,7 @@ static void copy(uint64_t from, uint64_t to)
 	run(EDU_BUFFER, to, EDU_FROM_EDU);
 }
 
-/* Bytes that no memory holds by accident; others each time. */
+/* Fills data with a random pattern, which differs for every call. */
 static void pattern(uint8_t *data)
 {
 	static uint64_t x;
@@ -235,7 +235,7 @@ static void pattern(uint8_t *data)
 	}
 }
 
-/* Does a DMA write get to the target, and does a DMA read get the same back? */
+/* Does a DMA write arrive in the target, and does a DMA read return the same bytes? */
 static bool written(uint8_t *memory)
 {
 	uint64_t bus = target.bus + PLACE(target.size);
@@ -318,7 +318,7 @@ int main(int argc, char **argv)
 	regs = map_bar(&edu, 0, 0, EDU_REGS);
 	make_bounce();
 
-	/* The note outlives a reset of the machine, as the memory does. */
+	/* ivshmem's memory, and the note in it, survive a reset of the machine. */
 	note = map_bar(&target, MEMORY, 0, PAGE);
 	if (*note == NOTE) {
 		*note = 0;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guest's part of the demonstration: one life of a target device, on
- * whichever backend is loaded. Prints "KEY RESULT" lines for demo/run, which
- * knows what they mean; exits non-zero only if it could not look.
+ * The guest's part of the demonstration. It takes a target device through its life, on
+ * the backend that is loaded, and prints "KEY RESULT" lines, which demo/run evaluates.
+ * It exits non-zero only if it could not find out a result.
  *
- * Three things can become of a write that the initiator is told to make:
+ * A write by the initiator has one of three results:
  *
- *   reaches  its bytes, random for every write, are in the target's memory,
- *            as read by a path other than the mapping
- *   stopped  they are not, and the IOMMU has recorded the fault
- *   let-out  they are not, and there is no fault: the IOMMU let the write out
- *            to the bus address where the target's memory was. While that
- *            memory is off nobody is there to take it, so this is all that
- *            can be seen; whoever is given that address next would get it.
+ *   reaches  the written bytes, random for every write, are in the target's
+ *            memory, as read by a path other than the mapping
+ *   stopped  the bytes are not there, and the IOMMU has recorded the fault
+ *   let-out  the bytes are not there, and there is no fault: the IOMMU let the
+ *            write pass to the bus address where the target's memory was. While
+ *            that memory is off, no device takes the write, so no more can be
+ *            seen; a device that is given this address next would get the write.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@
 #define TARGET		"0000:01:00.0"
 #define BAR		2
 #define SIZE		(1UL << 30)
-#define MISALIGN	4096UL	/* the user address no large page fits */
+#define MISALIGN	4096UL	/* makes the user address one that no large page fits */
 
 #define BOUNCE_IOVA	0x10000UL
 #define NOWHERE_IOVA	0x20000UL
@@ -38,11 +38,11 @@
 
 #define LEN		64
 #define RUNS		7
-#define MARGIN		0.0015	/* s: inside of a reset, not at its edge */
-#define FAULT_MS	1000	/* a record is there within a few */
-#define RETURN_MS	2000	/* how long a mapping may take to come back */
+#define MARGIN		0.0015	/* s by which a write has to be inside a reset */
+#define FAULT_MS	1000	/* a fault record takes a few ms */
+#define RETURN_MS	2000	/* how long it may take until a mapping is restored */
 
-/* Where in the target, one in each half. */
+/* Offsets in the target, one in each half. */
 #define LOW		0x1000UL
 #define HIGH		(SIZE / 2 + 0x1000UL)
 
@@ -113,11 +113,11 @@ static const char *write_and_look(struct demo *d, uint64_t offset)
 	fault_drain(&d->faults);
 	check(edu_write(&d->initiator, IOVA + offset, data, LEN), "DMA");
 	landed = target_has(&d->witness, offset, data, LEN);
-	/* Waiting for a fault that would contradict the bytes is worth it. */
+	/* Also wait if the bytes have arrived: a fault record would contradict them. */
 	return verdict(landed, recorded(d, IOVA + offset));
 }
 
-/* A mapping that was revoked comes back by itself, but not at once. */
+/* A revoked mapping is restored without a call, but not at once: repeat the write. */
 static const char *write_until_it_reaches(struct demo *d, uint64_t offset)
 {
 	double end = now() + RETURN_MS / 1e3;
@@ -129,7 +129,7 @@ static const char *write_until_it_reaches(struct demo *d, uint64_t offset)
 	return seen;
 }
 
-/* Without this a fault record that never comes would look like a hole. */
+/* Check that faults are recorded: otherwise a stopped write would look like a hole. */
 static void prove_faults_are_seen(struct demo *d)
 {
 	uint8_t data[LEN];
@@ -167,7 +167,7 @@ static void step_off(struct demo *d)
 
 	target_pattern(data, LEN);
 	check(target_fill(&d->witness, LOW, 0, LEN), "clear target");
-	/* Now: the bounce page may have faults of its own to be dropped. */
+	/* Load before the faults are drained: DMA to the bounce page may also fault. */
 	check(edu_load(&d->initiator, data, LEN), "DMA");
 	check(vfio_decoding(&d->target, false), "memory off");
 	fault_drain(&d->faults);
@@ -180,8 +180,8 @@ static void step_off(struct demo *d)
 }
 
 /*
- * edu's DMA happens 100 ms after it is started, and a reset of the target's bus
- * takes some 10 ms. Returns true if the one came well inside of the other.
+ * edu's DMA happens 100 ms after it is started, and a reset of the target's bus takes
+ * some 10 ms. Returns true if the DMA happened well inside the reset.
  */
 static bool write_during_reset(struct demo *d)
 {
@@ -195,7 +195,7 @@ static bool write_during_reset(struct demo *d)
 	check(vfio_reset(&d->target), "reset");
 	end = now();
 	check(edu_wait(&d->initiator), "DMA");
-	/* The emulator may be late: then the engine was still to be waited for. */
+	/* If edu_wait() still had to wait, the emulator was late, and the DMA after the reset. */
 	return start + MARGIN < soonest && latest < end - MARGIN &&
 	       now() < end + MARGIN / 3;
 }
@@ -229,7 +229,7 @@ static void step_half(struct demo *d)
 	result("half-left", write_until_it_reaches(d, LOW));
 }
 
-/* The program gives the device back; the host maps its memory and uses it. */
+/* The program gives the device back; then the host maps its memory and uses it. */
 static void step_released(struct demo *d)
 {
 	struct host_bar host;
@@ -281,7 +281,7 @@ static void times(struct demo *d)
 	double map[RUNS], unmap[RUNS];
 	int i;
 
-	/* A fresh mmap each: the first touch fills the CPU's page tables. */
+	/* A new mmap for each run, so that its first touch fills the CPU's page tables. */
 	for (i = 0; i < RUNS; i++) {
 		map_bar(d);
 		time_once(d, &map[i], &unmap[i]);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How a program uses <linux/vfio_tether.h>: it maps the largest BAR of a
- * device, is told when that goes and comes back, and asks what there is.
+ * Shows how a program uses <linux/vfio_tether.h>: it maps the largest BAR of a device,
+ * is notified when the mapping is revoked and restored, and queries its state.
  *
  *	tether-example 0000:01:00.0
  *
- * The device is bound to vfio-pci and alone in its group. To have something
- * to see the program switches the device's memory off and on by itself.
+ * The device has to be bound to vfio-pci and alone in its group. The program itself
+ * switches the device's memory off and on, to cause a revocation and a restore.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -126,7 +126,7 @@ static void show(int container)
 	       query.live, query.revoked, query.gone, query.pinned);
 }
 
-/* In a program of your own this is one more descriptor of its poll(). */
+/* Your own program would add this descriptor to those that it polls. */
 static void await_change(int container, int events)
 {
 	struct pollfd wait = { .fd = events, .events = POLLIN };

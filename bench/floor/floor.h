@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the floor's module can be told, for its kernel side and for bench.c. One open
- * file is one IOMMU domain; closing it takes all away.
+ * The ioctls of the floor's module, for the module and for bench.c. Each open file has
+ * an IOMMU domain of its own; closing the file removes the domain and its mappings.
  */
 #ifndef TETHER_BENCH_FLOOR_H
 #define TETHER_BENCH_FLOOR_H
@@ -13,12 +13,12 @@
 
 /**
  * struct floor_map - Map memory at an IOVA
- * @vaddr: RAM of the caller's from here on, to be pinned; for device memory its
- *	   offset in the BAR
- * @iova: where to map it; also what FLOOR_UNMAP calls the mapping by
- * @size: how much (bytes); both above and this are multiples of a page
- * @device: bus << 8 | devfn of the PCI device whose memory it is
- * @bar: its BAR
+ * @vaddr: address of the caller's RAM, which is pinned; for device memory the offset
+ *	   in the BAR
+ * @iova: where to map it; FLOOR_UNMAP takes the same value
+ * @size: how much (bytes); this and both above are multiples of a page
+ * @device: bus << 8 | devfn of the PCI device whose memory is mapped
+ * @bar: the device's BAR
  */
 struct floor_map {
 	__u64 vaddr;
@@ -28,7 +28,7 @@ struct floor_map {
 	__u32 bar;
 };
 
-/* The device, as above, to attach the domain to; nothing is bound to it. */
+/* Takes bus << 8 | devfn of the device to attach to the domain; it has no driver. */
 #define FLOOR_ATTACH	_IO('F', 0)
 #define FLOOR_MAP_RAM	_IOW('F', 1, struct floor_map)
 #define FLOOR_MAP_BAR	_IOW('F', 2, struct floor_map)

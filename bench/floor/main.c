@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The floor: what no backend can do without, and nothing else. RAM is pinned in batches
- * and what adjoins is mapped as one; of device memory the address is computed. Unmapping
- * is one iommu_unmap(), which flushes once, and an unpin by range. Nothing is checked,
- * charged, or shared, and a mapping is remembered only as far as it takes to undo it.
+ * The floor does only the work that no backend can avoid. It pins RAM in batches and
+ * maps each run of adjacent pages with one call; it computes the address of device
+ * memory. To unmap, it calls iommu_unmap() once, which flushes once, and unpins by range.
+ * It checks no arguments, charges no process, shares no domain, and records of a mapping
+ * only what it needs to undo the mapping.
  *
- * For measurements alone: whoever opens it can reach all device memory. floor->lock
- * guards a file's mappings.
+ * This is for measurements alone: a program that opens its file can reach all device
+ * memory. floor->lock guards a file's mappings.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -28,8 +29,8 @@
 
 /**
  * struct floor - One open file
- * @lock: guards all of it
- * @group: what the domain is attached to, held; NULL before FLOOR_ATTACH
+ * @lock: guards the whole struct
+ * @group: the group attached to the domain, referenced; NULL before FLOOR_ATTACH
  * @domain: the domain
  * @mappings: struct mapping, by the page of the first IOVA
  */
@@ -41,10 +42,10 @@ struct floor {
 };
 
 /**
- * struct mapping - What one FLOOR_MAP_* made
+ * struct mapping - The mapping that one FLOOR_MAP_* has made
  * @iova: the first IOVA
  * @size: how much is mapped (bytes)
- * @pinned: what of it is to be unpinned
+ * @pinned: the part that has to be unpinned
  */
 struct mapping {
 	u64 iova;
@@ -113,7 +114,7 @@ static void unmap(struct floor *f, struct mapping *m)
 	kfree(m);
 }
 
-/* Pages that follow each other are one extent. */
+/* Adjacent pages become one extent. */
 static int gather(struct mapping *m, struct page **pages, long npages,
 		  dma_addr_t iova)
 {

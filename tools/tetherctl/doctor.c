@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * doctor: looks at everything that tether needs, and says what to do where
- * something is not so.
+ * doctor: checks everything that tether needs, and prints what to do about each fault.
  */
 #include <dirent.h>
 #include <stdarg.h>
@@ -43,7 +42,7 @@ static unsigned int count_entries(const char *path)
 	return n;
 }
 
-/* The first line that a command says, or nothing. */
+/* Gets the first line of a command's output, or an empty string. */
 static void ask(const char *command, char *text, size_t size)
 {
 	FILE *pipe = popen(command, "re");
@@ -68,7 +67,7 @@ static void check_iommu(void)
 		say(false, "no IOMMU: turn it on in the firmware, and boot with intel_iommu=on or amd_iommu=on");
 }
 
-/* Beside its devices a driver has files: those have no colon. */
+/* A driver's sysfs directory has other files, too; only devices' names have a colon. */
 static void check_devices(void)
 {
 	DIR *dir = opendir("/sys/bus/pci/drivers/vfio-pci");

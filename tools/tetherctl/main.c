@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tetherctl: what tether is doing, for people and for scripts.
+ * tetherctl: prints tether's state and its mappings, for people and for scripts.
  */
 #include <argp.h>
 #include <stdio.h>

@@ -41,7 +41,7 @@ static void print_bytes(const struct segments *s)
 	printf("tether_bytes{state=\"gone\"} %" PRIu64 "\n", gone);
 }
 
-/* A label's value, with what has a meaning in it escaped. */
+/* Prints a label's value with special characters escaped. */
 static void print_label(const char *text)
 {
 	for (; *text; text++) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How things look: colours on a terminal, sizes, JSON.
+ * Formats output: colours on a terminal, sizes, JSON.
  */
 #include <inttypes.h>
 #include <stdio.h>

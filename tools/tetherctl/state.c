@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the kernel says of tether: sysfs, debugfs, procfs.
+ * Reads tether's state from the kernel: sysfs, debugfs, procfs.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -103,7 +103,7 @@ static void read_container(struct segments *s, const char *name,
 	snprintf(path, sizeof(path), DEBUGFS "/%s/mappings", name);
 	file = fopen(path, "re");
 	if (!file && errno == ENOENT)
-		return;		/* it was closed just now */
+		return;		/* the container has just been closed */
 	if (!file)
 		unreadable(path, errno);
 	while (fgets(line, sizeof(line), file)) {
@@ -177,7 +177,7 @@ struct holding *sum_holdings(const struct segments *s, size_t *nr)
 	return v;
 }
 
-/* The groups whose devices reach what the container maps. */
+/* The groups whose devices reach the container's mappings. */
 json_t *container_groups(unsigned int container)
 {
 	json_t *groups = json_array();

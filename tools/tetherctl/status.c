@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * status: is tether in force, and if not, why and what to do.
+ * status: prints whether tether is in force, and if not, the reason and what to do.
  */
 #include <stdio.h>
 #include <sys/utsname.h>

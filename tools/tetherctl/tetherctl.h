@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * tetherctl: what the commands share. state.c reads the kernel, output.c knows
- * the terminal; each command is a file.
+ * Declarations that tetherctl's commands share. state.c reads the kernel's files,
+ * output.c formats output, and each command has a file of its own.
  */
 #ifndef TETHERCTL_H
 #define TETHERCTL_H
@@ -16,14 +16,14 @@
 /* Exit codes, for scripts (tetherctl(8)). */
 enum {
 	EXIT_GOOD = 0,
-	EXIT_BAD = 1,		/* not in force; or doctor found something */
+	EXIT_BAD = 1,		/* not in force; or doctor has found a fault */
 	EXIT_USAGE = 2,
 	EXIT_UNREADABLE = 3,	/* not root, or no debugfs or tracefs */
 };
 
 struct options {
 	bool json;
-	const char *device;	/* only this one, or NULL */
+	const char *device;	/* show only this device, or NULL for all */
 };
 
 enum backend {
@@ -54,7 +54,7 @@ struct segments {
 	unsigned int containers;
 };
 
-/* All or one device's memory, sums by device, owner and container. */
+/* Bytes summed up by device, owner and container, of one device or of all. */
 struct holding {
 	char device[128];
 	unsigned int container;
@@ -71,7 +71,7 @@ unsigned long tainted(void);
 int read_line(const char *path, char *text, size_t size);	/* or -errno */
 /* Ends the program with EXIT_UNREADABLE and a reason if it cannot. */
 void read_segments(struct segments *s, const struct options *o);
-void owner_name(int pid, char *text, size_t size);	/* "-" if it is gone */
+void owner_name(int pid, char *text, size_t size);	/* "-" if the process has ended */
 struct holding *sum_holdings(const struct segments *s, size_t *nr);
 json_t *container_groups(unsigned int container);
 
@@ -79,7 +79,7 @@ json_t *container_groups(unsigned int container);
 enum colour { PLAIN, GREEN, YELLOW, RED, BOLD };
 const char *paint(enum colour c);	/* empty if stdout is no terminal */
 const char *human(uint64_t bytes, char text[16]);
-int print_json(json_t *json);		/* and lets go of it; EXIT_GOOD */
+int print_json(json_t *json);		/* drops the reference; returns EXIT_GOOD */
 
 int do_status(const struct options *o);
 int do_maps(const struct options *o);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * watch: the module's tracepoints, from a tracefs instance of its own, so that
- * nobody else's tracing is touched.
+ * watch: prints the module's tracepoints from a tracefs instance of its own, so that it
+ * does not disturb other programs' tracing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -90,7 +90,7 @@ static int follow(const char *instance)
 
 int do_watch(const struct options *o)
 {
-	/* no SA_RESTART: the signal is to end the read */
+	/* No SA_RESTART, so that the signal ends the read. */
 	const struct sigaction action = { .sa_handler = on_signal };
 	char instance[128];
 	int ret;
