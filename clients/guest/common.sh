@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# What the clients' scripts share. What they say is for clients/run: "KEY VALUE" is a
-# cell of its table, "# ..." is for a person who looks for the cause of a failure.
+# Functions that the clients' scripts share. clients/run reads the scripts' output: "KEY
+# VALUE" is a cell of its table, "# ..." is a remark that helps to find a failure's cause.
 
-# unbind BDF: from whatever driver it has.
+# unbind BDF: from the driver it has, if any.
 unbind()
 {
 	[ ! -e "/sys/bus/pci/devices/$1/driver" ] ||
@@ -23,7 +23,7 @@ bind()
 	done
 }
 
-# Everything that a client says, as remarks.
+# Prints all output of a client as remarks.
 remark()
 {
 	sed 's/^/# /'
@@ -34,7 +34,7 @@ now()
 	date +%s.%N
 }
 
-# since START: seconds, as measured by now().
+# since START: the seconds since START, a value of now().
 since()
 {
 	awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'
