@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# What every lab script agrees on: where things lie, which kernel is meant, and how to
-# run something in the chroot that newer kernels are built in, or ask for arm64's
-# packages. Sourced, never run.
+# Definitions for all lab scripts: paths, how a kernel's name becomes a version, and how to
+# run a command in a chroot or ask apt for arm64 packages. This file is sourced, not run.
 
 # shellcheck disable=SC2034 # used by the scripts that source this
 top=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
@@ -17,8 +16,8 @@ die()
 	exit 1
 }
 
-# The kernel that linux-headers-amd64 stands for: of the installed package, since
-# modules are built against that one, else of the one apt would install.
+# The kernel on which linux-headers-amd64 depends. If the package is installed, that version
+# counts, since modules are built against it; else the version that apt would install.
 own_kver()
 {
 	local depends
@@ -29,8 +28,8 @@ own_kver()
 	sed -n 's/.*linux-headers-\([0-9][^ ,(]*\).*/\1/p' <<<"$depends"
 }
 
-# arm64_kver [NAME]: this release's newest arm64 kernel of that name, 6.12, or else the
-# one that is meant there when nobody names one.
+# arm64_kver [NAME]: this release's newest arm64 kernel with that short name (6.12), or the
+# default arm64 kernel.
 arm64_kver()
 {
 	local package kver
@@ -46,8 +45,8 @@ arm64_kver()
 	die "no kernel ${1:-} for arm64"
 }
 
-# exact_kver [NAME [IOMMU]]: the version that a name like 6.12 is short for, or trixie, or
-# backports (trixie's), or 6.1-debug, which builds it; without one $KVER's, else this
+# exact_kver [NAME [IOMMU]]: the full version for a short name: 6.12, trixie, backports (of
+# trixie), or 6.1-debug, which builds that kernel. Without NAME the one of $KVER, else this
 # machine's own. 6.1-arm64 is an arm64 kernel, and so is 6.1 with an IOMMU that only Arm has.
 exact_kver()
 {
@@ -93,13 +92,13 @@ exact_kver()
 	die "no kernel $name: there are $own $(paste -sd ' ' "$trixie.kernels")"
 }
 
-# Is this kernel one of lab/debug-kernel's?
+# Is this a debug kernel, built by lab/debug-kernel?
 watches_itself()
 {
 	[[ $1 == *-debug || $1 == *-kcsan ]]
 }
 
-# headers_of KVER: what modules for it are built against.
+# headers_of KVER: the directory of headers against which modules for KVER are built.
 headers_of()
 {
 	if watches_itself "$1"; then
@@ -109,27 +108,28 @@ headers_of()
 	fi
 }
 
-# Is this kernel built in the chroot? Not if this machine has its headers.
+# Are modules for this kernel built in the chroot? Not if this machine has its headers.
 from_trixie()
 {
 	[[ $1 == *+deb13-* ]] && [ ! -e "/lib/modules/$1/build/Makefile" ]
 }
 
-# Is this kernel's everything cross-built? Not on an arm64 machine.
+# Are modules and programs for this kernel cross-built? Not on an arm64 machine.
 from_arm64()
 {
 	[[ $1 == *-arm64 ]] && [ ! -e "/lib/modules/$1/build/Makefile" ]
 }
 
-# in_arm64 COMMAND [ARG...]: an apt command that knows the packages of arm64, and nothing
-# of what is installed here. Its index is its own, so that this machine's stays as it is.
+# in_arm64 COMMAND [ARG...]: runs an apt command that knows arm64's packages and ignores the
+# packages installed here. It has a package index of its own, and does not change this
+# machine's.
 in_arm64()
 {
 	local apt=$arm64/apt conf
 
 	mkdir -p "$apt"/{lists,archives}/partial
 	[ -e "$apt/status" ] || : >"$apt/status"
-	# Written every time: the tree may have been moved.
+	# Write the configuration every time, since the tree may have been moved.
 	conf=$(mktemp "$apt/conf.XXXXXX")
 	cat >"$conf" <<-EOF
 		APT::Architecture "arm64";
@@ -144,14 +144,14 @@ in_arm64()
 	env APT_CONFIG="$apt/conf" "$@"
 }
 
-# put FILE NAME: a file under its name in the tree $root, unless it is there already.
+# put FILE NAME: copies FILE to NAME in the tree $root, unless NAME is there already.
 # shellcheck disable=SC2154 # root is the caller's
 put()
 {
 	[ -e "$root$2" ] || install -D "$1" "$root$2"
 }
 
-# put_program FILE NAME: the same with the libraries it wants.
+# put_program FILE NAME: the same, with the libraries that the program needs.
 put_program()
 {
 	local lib
@@ -162,9 +162,9 @@ put_program()
 	done
 }
 
-# in_root [--bind DIRECTORY] ROOT COMMAND [ARG...]: in a chroot, with a /proc, and with this
-# directory where it is outside. The mounts are in a namespace of their own and go with the
-# command.
+# in_root [--bind DIRECTORY] ROOT COMMAND [ARG...]: runs COMMAND in a chroot that has /proc,
+# and DIRECTORY at the same path as outside. The mounts are in a namespace of their own and
+# end with the command.
 # shellcheck disable=SC2016 # the inner shell expands them
 in_root()
 {
@@ -186,7 +186,7 @@ in_root()
 		"${@:2}"
 }
 
-# in_trixie COMMAND [ARG...]: in that chroot, with this tree.
+# in_trixie COMMAND [ARG...]: runs COMMAND in the chroot of trixie, where this tree is visible.
 in_trixie()
 {
 	in_root --bind "$top" "$trixie" "$@"
