@@ -87,6 +87,8 @@ demo: guest
 # All of them on this machine's kernel, or on KVER alone; and on trixie's two what
 # depends on the kernel.
 test: deps
+	@echo 'make test: some $(if $(KVER),10 to 20,25 to 40) minutes on two cores' \
+		'($(if $(KVER),one kernel,three kernels); more if others use them)'
 	@tests/matrix $(kver)/vtd/full $(if $(KVER),,trixie/vtd backports/vtd)
 
 # The source, without running it; all in one line a part.
