@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the kernel gives to mirror.pml: locks, an mm and its users, the mmu
- * interval notifier, and vfio-pci's faults and zaps.
+ * Models the kernel for mirror.pml: locks, an mm and its users, the mmu interval
+ * notifier, and vfio-pci's faults and zaps.
  *
- * User memory is two pieces, each a VMA of the same device's memory: a range
- * is a mask of 1 (piece 0) and 2 (piece 1). A VMA is its generation: 0 none, 1
- * the first at this place, 2 the one that was put there later.
+ * User memory has two pieces, each a VMA of the same device's memory. A range is a mask
+ * of 1 (piece 0) and 2 (piece 1). A VMA is represented by its generation: 0 no VMA, 1
+ * the first VMA at this place, 2 the VMA that was mapped there later.
  */
 mtype = { CLEAR, UNMAP, RELEASE };	/* events */
 #define LO	1
@@ -14,7 +14,7 @@ mtype = { CLEAR, UNMAP, RELEASE };	/* events */
 /* --- Locks. A waiting writer of mmap_lock keeps new readers out. ---------- */
 
 bool c_lock, mirror_lock, vma_lock;
-bool memory_write;	/* memory_lock; its readers are over in one step */
+bool memory_write;	/* memory_lock is held for writing; reading it is one step */
 byte mmap_readers;
 bool mmap_writer, mmap_wanted;
 
@@ -33,29 +33,29 @@ inline mmap_downgrade()	   { mmap_writer = false; mmap_readers++ }
 
 /* --- The mm ---------------------------------------------------------------- */
 
-byte vma[2] = 1;	/* what vma_lookup() finds */
-byte cpu[2] = 1;	/* what the CPU can reach, be it by a fault: till the zap */
-bool pte[2];		/* is an entry of it in the page tables? */
+byte vma[2] = 1;	/* the VMA that vma_lookup() finds */
+byte cpu[2] = 1;	/* the VMA that the CPU can reach, also by a fault, until a zap */
+bool pte[2];		/* do the page tables have an entry for the VMA? */
 bool tracked[2];	/* in vfio-pci's vma_list (ZAP_LIST), else unused */
-byte rounds;		/* of one zap: see fault() */
+byte rounds;		/* how often one zap has started over: see fault() */
 bool mem = true;	/* the device answers: decoding on, no reset, D0 */
 
-byte mm_users = 1;	/* the process's threads, all together, hold one */
-byte threads;		/* that have something to do before they can exit */
-bool mm_dying;		/* the last user is gone: mm_end() goes to work */
-bool mm_going;		/* its RELEASE is over, so its page tables may go */
-bool mm_dead;		/* and has done it */
-bool foreign;		/* somebody else than tether holds mm_users */
+byte mm_users = 1;	/* all threads of the process together hold one */
+byte threads;		/* how many threads have work to do before the process can exit */
+bool mm_dying;		/* the last user is gone: mm_end() runs */
+bool mm_going;		/* RELEASE is over, so the page tables may be taken down */
+bool mm_dead;		/* mm_end() has finished */
+bool foreign;		/* other code than tether holds mm_users */
 bool exited;		/* waitpid() has returned */
 
 /* --- mmu_interval_notifier; steps under its spinlock are one d_step -------- */
 
 byte subs_seq = 2;	/* subscriptions->invalidate_seq */
 byte subs_active;	/* active_invalidate_ranges */
-bool others;		/* somebody else's subscription is hit by everything */
+bool others;		/* the mm has another subscription, which every event hits */
 byte sub_seq;		/* interval_sub->invalidate_seq */
 bool in_tree, deferred;	/* deferred: to be inserted if not in_tree, else removed */
-byte inserted, removed;	/* how often */
+byte inserted, removed;	/* how often the subscription was */
 
 inline mmu_interval_notifier_insert()
 {
@@ -91,7 +91,7 @@ inline mmu_interval_read_begin(seq)
 	atomic { !waits || subs_seq != seq -> waits = false }
 }
 
-/* One section of one event: everything up to the last callback's return ... */
+/* The start of one section of an event: everything up to the last callback's return. */
 inline invalidate_range_start(range, event)
 {
 	d_step {
@@ -106,7 +106,7 @@ inline invalidate_range_start(range, event)
 	fi
 }
 
-/* ... and what the caller came for is done in between. */
+/* The end of the section. The caller changes page tables between start and end. */
 inline invalidate_range_end()
 {
 	d_step {
@@ -123,15 +123,16 @@ inline invalidate_range_end()
 	}
 }
 
-/* mmput(); if it was the last, mm_end() does the rest */
+/* mmput(); if it was the last one, mm_end() runs */
 inline drop_user() { mm_users--; mm_dying = (mm_users == 0) }
 
 /* --- vfio-pci ------------------------------------------------------------- */
 
 /*
- * vfio_pci_mmap_fault(), mmap_lock held. ok: an entry is there now. A zap by the
- * list starts again if somebody faults meanwhile; lest that go on for ever, in
- * which there is nothing new to see, a fault may then be out of memory.
+ * vfio_pci_mmap_fault(), mmap_lock held. ok: the page tables have an entry now. A zap by
+ * the list starts over if a thread faults meanwhile. Zap and fault could alternate for
+ * ever, which would reach no new states; so after some rounds a fault may fail for want
+ * of memory.
  */
 #define ROUNDS	2
 inline fault(p, ok)
@@ -201,7 +202,7 @@ inline zap_and_down_write(range)
 	   :: !tracked[0] && !tracked[1] ->
 		break
 	   :: (tracked[0] || tracked[1]) && mm_users == 0 ->
-		/* it believes that exit_mmap() has been there */
+		/* vfio-pci assumes that exit_mmap() has zapped these VMAs, or will */
 		d_step { tracked[0] = false; tracked[1] = false };
 		break
 	   :: atomic { (tracked[0] || tracked[1]) && mm_users > 0 ->
@@ -227,14 +228,14 @@ inline zap_and_down_write(range)
 	   unlock(vma_lock);
 	   mmap_read_unlock();
 	   d_step { drop_user() };
-	   /* if it was the last, vfio-pci itself waits for the end of the process */
+	   /* if this put was the last, vfio-pci itself carries out the end of the process */
 end_put:   atomic { !mm_dying || mm_dead -> foreign = false }
 	od;
 	lock(memory_write);
 	d_step { unlock(vma_lock); rounds = 0 }
 }
 #else
-/* Later: unmap_mapping_range() finds all VMAs of the device, of any mm. */
+/* After 6.9: unmap_mapping_range() finds all VMAs of the device, in any mm. */
 inline zap_and_down_write(range)
 {
 	lock(memory_write);

@@ -3,22 +3,22 @@
  * The mirror protocol of module/mirror.c: one mirror of two pieces, in up to two
  * domains. Names are those of the module's functions.
  *
- * -DMUTANT_x takes away one thing that the protocol needs.
+ * -DMUTANT_x takes away one rule that the protocol needs.
  */
 mtype = { OK, EAGAIN, EBUSY, EFAULT, EINTR, ENOMEM };
 
 /* The domains: groups attached, in container->domains, destroyed. */
 bool attached[2], listed[2], freed[2];
 
-/* Their page tables: the generation of a VMA, see kernel.pml. */
+/* The domains' page tables: each entry is the generation of a VMA, see kernel.pml. */
 byte entry[4];
 #define ENTRY(d, p)	entry[2 * (d) + (p)]
 
-/* What is no longer there, but maybe in the IOTLB: domain->gather */
+/* Entries that were removed, but that the IOTLB may still have: domain->gather */
 byte iotlb[4];
 #define IOTLB(d, p)	iotlb[2 * (d) + (p)]
 
-/* A group joins or leaves a domain in the list: the flag, and the truth. */
+/* A group joins or leaves a domain in the list: the module's flag, and the real state. */
 bool regrouping, group_moves;
 
 /* struct mirror, and whether its mapping is in the tree */
@@ -30,8 +30,8 @@ bool awaits;		/* waits for restore */
 bool looking;		/* container->looking_at is the mm */
 #define IS_LIVE		(extents[0] || extents[1])
 
-/* What nobody in the kernel knows, for the properties only */
-byte was[2];		/* what the user had mapped */
+/* State that the kernel does not have, for the properties only */
+byte was[2];		/* the VMAs that the user had mapped for DMA */
 
 /* --- Revoking: mirror_lock held -------------------------------------------- */
 
@@ -79,7 +79,7 @@ inline revoke_unflushed()
 
 inline revoke() { revoke_unflushed(); domains_flush() }
 
-/* Without the memory to note a hole, or after too many, all of it. */
+/* Gives up a range, or all pieces: there may be no memory to record a hole, or too many. */
 inline give_up(range)
 {
 	if
@@ -98,7 +98,7 @@ inline give_up(range)
 #define MAY_REVOKE	(!mirror_lock && !regrouping)	/* lock_for_revocation() */
 #endif
 
-/* What is given up is flushed at once: the next to zap it does not look. */
+/* Flush pieces that are given up at once: a later zap of them ignores the mirror. */
 #if defined(MUTANT_give_up_unflushed) || defined(MUTANT_flush_late)
 #define FLUSH_FIRST(event)
 #else
@@ -106,8 +106,8 @@ inline give_up(range)
 #endif
 
 /*
- * mirror_invalidate_start(), then mirror_invalidate_finish() if it left something
- * to flush. Whoever invalidates has the locals hit, cur and finish.
+ * mirror_invalidate_start(), then mirror_invalidate_finish() if the first left entries to
+ * flush. A process that invalidates has the local variables hit, cur and finish.
  */
 inline mirror_invalidate(range, event, seq)
 {
@@ -173,8 +173,8 @@ inline mirror_invalidate(range, event, seq)
 
 /* --- Establishing: container->lock held ------------------------------------
  *
- * Whoever establishes has the locals restoring, ret, seq, waits, ok, tries,
- * no_room and ex[2].
+ * A process that establishes has the local variables restoring, ret, seq, waits, ok,
+ * tries, no_room and ex[2].
  */
 
 #ifdef MUTANT_look_unchecked
@@ -183,7 +183,7 @@ inline mirror_invalidate(range, event, seq)
 #define MAY_LOOK	(mm_users > 0)
 #endif
 
-/* Restore only looks: owner_look_begin(). Others hold users. */
+/* Restore does not hold mm_users: owner_look_begin(). All other callers hold mm_users. */
 inline lock_to_resolve()
 {
 	if
@@ -198,7 +198,7 @@ inline lock_to_resolve()
 	fi
 }
 
-/* find_piece(), then backing_resolve() of it */
+/* find_piece(), then backing_resolve() of the piece */
 inline resolve_piece(p)
 {
 	atomic { !mirror_lock -> ok = (ret == OK && (pieces >> p) & 1) }

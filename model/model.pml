@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who does what to one container, and what must hold meanwhile. What of it is
- * there the flags say, which run lists by scenario:
+ * The processes that act on one container, and the properties that must hold. Flags
+ * select the processes; model/run lists the flags of each scenario:
  *
- *	ZAPS=n		device memory goes off and comes back n times
- *	ZAP_LIST	as vfio-pci did it up to Linux 6.9, not as later
- *	UNMAP_IOCTL	the mapping is unmapped, by whoever has the container
- *	MUNMAP		the first piece is unmapped, another VMA put there
- *	MUNMAP_ALL	both pieces are, in one call
+ *	ZAPS=n		device memory goes off and on again n times
+ *	ZAP_LIST	vfio-pci zaps as it did up to Linux 6.9, not as later
+ *	UNMAP_IOCTL	a process that has the container's file unmaps the mapping
+ *	MUNMAP		the first piece is munmapped, and another VMA mapped there
+ *	MUNMAP_ALL	both pieces are munmapped, in one call
  *	EXIT		the process exits
- *	ATTACH		a second domain comes; then the domains go, in any order
- *	FAILURES	memory runs out, and fatal signals come
+ *	ATTACH		a second domain is added; then the domains are removed, in any order
+ *	FAILURES	allocations fail, and fatal signals arrive
  *	SIBLING		the container has another mirror of the mm, always live
  *	OTHERS		the mm has other subscriptions, that every event hits
  *	PIN		an emulated device's driver uses the mm for a moment
@@ -24,7 +24,7 @@
 #define RESTORE_TRIES	2
 #endif
 
-/* A violation prints the name. They are all false. */
+/* A violation prints the property's name. The names are variables that are all false. */
 #define must(cond, name)	assert((cond) || name)
 bool dma_reaches_only_what_the_cpu_does;
 bool nothing_live_after_unmap;
@@ -43,10 +43,10 @@ bool nothing_live_after_the_watch;
 #include "kernel.pml"
 #include "mirror.pml"
 
-bool sibling;		/* SIBLING's is live */
-bool watched;		/* the watch has looked at an mm without users */
+bool sibling;		/* SIBLING's mirror is live */
+bool watched;		/* the watch has found that the mm has no users */
 bool unmapped;		/* VFIO_IOMMU_UNMAP_DMA has returned */
-byte busy;		/* processes that still interfere, but for the restore */
+byte busy;		/* how many processes, without restore, still run */
 
 /* --- Who ------------------------------------------------------------------- */
 
@@ -69,7 +69,7 @@ proctype map()
 	d_step { threads--; busy-- }
 }
 
-/* VFIO_IOMMU_UNMAP_DMA; the descriptor may be another process's too */
+/* VFIO_IOMMU_UNMAP_DMA; another process may make it on a shared descriptor */
 proctype unmap()
 {
 	byte seq;
@@ -83,7 +83,7 @@ proctype unmap()
 	busy--
 }
 
-/* restore_work(), for as long as anything is in container->revoked */
+/* restore_work(), for as long as container->revoked has a mirror */
 proctype restore()
 {
 	bool restoring = true, waits, ok, no_room;
@@ -177,8 +177,8 @@ end:
 }
 
 /*
- * A pin of an emulated device: owner_use(), owner_let_go(). The last put is a thread's
- * of its own. The memory outlives waitpid() then, with its devices.
+ * A pin of an emulated device: owner_use(), owner_let_go(). A separate thread makes a last
+ * put. In that case the memory and its devices are still there after waitpid().
  */
 proctype pin()
 {
@@ -216,7 +216,7 @@ end:	atomic { mm_dying && MAY_REVOKE ->
 	}
 }
 
-/* __mmput(), by whoever dropped the last user */
+/* __mmput(), run by the process that dropped the last user */
 proctype mm_end()
 {
 	bool hit, finish;
@@ -284,7 +284,7 @@ proctype attacher()
 	group_moves = true;
 	if
 	:: !(pieces & LO) ->
-		/* it allocates, and reclaims what is there instead */
+		/* attaching allocates, and so may reclaim memory mapped in place of the piece */
 		invalidate_range_start(LO, CLEAR);
 		invalidate_range_end()
 	:: skip
@@ -353,9 +353,9 @@ init
 #define REACHES_ANY	(REACHES(0, 0) || REACHES(0, 1) || REACHES(1, 0) || REACHES(1, 1))
 
 /*
- * Up to 6.9 vfio-pci does not zap an mm without users: it switches memory off
- * that the page tables of a process on its way to RELEASE still map, and nobody
- * is told. -DDYING shows that; -DWATCH bounds it, by the watch's next look.
+ * Up to 6.9 vfio-pci does not zap an mm without users. It switches memory off that the
+ * page tables of a process before its RELEASE still map, and calls no notifier. -DDYING
+ * shows that; -DWATCH shows that it lasts only until the watch's next check.
  */
 #if defined(ZAP_LIST) && !defined(DYING)
 #define IS_ON		(mem || (mm_dying && !mm_dead && !watched))
@@ -384,7 +384,7 @@ end:	if
 }
 
 #else
-/* Nobody interferes any more: all that is left of the mirror comes back. */
+/* When no other process interferes any more, all remaining pieces have to become LIVE. */
 #define BACK(p)		((extents[p] != 0) == ((pieces >> p) & 1))
 ltl what_is_there_comes_back { [] (busy == 0 -> <> (!allocated || (BACK(0) && BACK(1)))) }
 #endif
