@@ -231,7 +231,7 @@ static void a_hole_behind_device_memory_leaves_nothing(void **state)
 	expect_landing(IOVA + PAGE, PAGE);
 }
 
-/* Revoked by what VFIO does to the device. */
+/* Mirrors that are revoked because VFIO changes the device's state. */
 
 static void decoding_off_revokes(void **state)
 {
@@ -334,7 +334,7 @@ static void hot_reset_revokes(void **state)
 	reset_revokes_by(vfio_hot_reset);
 }
 
-/* Revoked by what the process does to its mmap. */
+/* Mirrors that are revoked because the process changes its mmap. */
 
 static void munmap_revokes(void **state)
 {
@@ -415,7 +415,7 @@ static void close_and_unbind_revoke(void **state)
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
 }
 
-/* A mapping of another process' device memory, in a container it shares. */
+/* A mapping of another process's device memory, in a container that both share. */
 
 static void *map_in_child(size_t len)
 {
@@ -534,7 +534,7 @@ static void munmap_revokes_although_a_child_has_the_mmap(void **state)
 	reap_child(SIGKILL);
 }
 
-/* Never restored to what took the place of the mmap. */
+/* Mirrors must not be restored to memory that has replaced the mmap. */
 
 static void new_mmap_in_its_place_is_another_one(void **state)
 {
@@ -570,7 +570,7 @@ static void half_unmapped_while_revoked_is_for_good(void **state)
 	expect_blocked(IOVA, 0);
 }
 
-/* Restored, by itself: nothing here touches rig.map after an outage. */
+/* Mirrors are restored without help: no test here touches rig.map after an outage. */
 
 static void back_soon_after_a_short_outage(void **state)
 {
@@ -722,7 +722,7 @@ static void unmap_reports_the_full_size_whatever_is_left(void **state)
 	expect_landing(IOVA, 0);
 }
 
-/* Not revoked, not even for an instant. */
+/* Operations that must not revoke a mirror, not even for a moment. */
 
 /*
  * DMA runs without a pause while disturb() runs. If the mapping is absent even for a
@@ -840,7 +840,7 @@ static void munmap_of_another_mmap_does_not_revoke(void **state)
 	undisturbed_by(disturb_by_another_mmap);
 }
 
-/* A group that joins later. */
+/* Groups that are attached after the mapping was made. */
 
 static void late_group_reaches_live_memory(void **state)
 {

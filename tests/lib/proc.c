@@ -151,10 +151,10 @@ static int drop_privileges(uint64_t memlock)
 
 	if (memlock != PROC_KEEP && setrlimit(RLIMIT_MEMLOCK, &limit))
 		return -errno;
-	/* Leaving uid 0 drops every capability the child had. */
+	/* Changing from uid 0 to another drops all capabilities of the child. */
 	if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
 		return -errno;
-	/* ... and makes it undumpable, which hides its own /proc files. */
+	/* It also makes the child undumpable, and then the child cannot read its /proc files. */
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
 		return -errno;
 	return 0;

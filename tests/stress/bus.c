@@ -24,9 +24,9 @@ static struct edu edu;
 static pthread_t nvme_thread, edu_thread;
 static pthread_mutex_t quiet = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool stopped;
-static atomic_ullong aims[SLOTS];	/* IOVAs, 0: nowhere */
-static atomic_ulong written[SLOTS];	/* times, since the start */
-static atomic_bool wanted[SLOTS];	/* its owner waits for writes */
+static atomic_ullong aims[SLOTS];	/* the IOVA to write to in each slot; 0: no writes */
+static atomic_ulong written[SLOTS];	/* number of writes to each slot since the start */
+static atomic_bool wanted[SLOTS];	/* the slot's owner waits for writes */
 static struct actor nvme_actor = { .name = "nvme" }, edu_actor = { .name = "edu" };
 
 void slot_aim(unsigned int slot, uint64_t offset)
