@@ -38,7 +38,7 @@ enum kind {
 	CALL_RESET,
 	CALL_HOT_RESET,
 	CALL_LOW_POWER,	/* a: enter */
-	CALL_FORK,	/* a: how the child ends, b: maps, c: fd, d: nobody waits,
+	CALL_FORK,	/* a: how the child ends, b: maps, c: fd, d: the parent does not wait,
 			 * data: the struct
 			 */
 	CALL_REOPEN,	/* a: which, d: attach it */
