@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings: making them and taking them away. A mapping is made whole or not at all.
+ * Making and removing mappings. A mapping is made whole or not at all.
  *
- * While a container has no domain, only emulated devices, its mappings have
- * no segments: nobody but those devices' drivers uses the memory, by the page
- * (emulated.c). The first domain populates them, the last one to go
- * depopulates them again.
+ * While a container has emulated devices only, and so no domain, its mappings have
+ * no segments: only the drivers of those devices use the memory, page by page
+ * (emulated.c). When the container gets its first domain, its mappings are
+ * populated with segments; before its last domain is destroyed, they are
+ * depopulated.
  *
  * container->lock guards the tree and everything in it; the caller of every
  * function here holds it.
@@ -37,7 +38,10 @@
 #include "trace.h"
 #include "tree.h"
 
-/* How often drivers are asked to give pins back: others may pin anew meanwhile. */
+/*
+ * How often drivers of emulated devices are asked to give pins back: they may pin
+ * pages again while another driver is asked.
+ */
 #define NOTIFY_TRIES	10
 
 static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
@@ -61,7 +65,10 @@ static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
 	return m;
 }
 
-/* What remains charged is what pins of emulated devices pay, if any are left. */
+/*
+ * Unmap and free all segments. Pages that emulated devices have pinned stay charged
+ * to the mapping; all other pages are uncharged.
+ */
 static void mapping_depopulate(struct container *c, struct mapping *m)
 {
 	struct segment *s, *tmp;
@@ -80,12 +87,12 @@ static void mapping_depopulate(struct container *c, struct mapping *m)
 	uncharge(c, m, m->charged - min(m->charged, payable));
 }
 
-/* Whatever of it is mapped: also the way back from half a mapping. */
+/* Free a mapping that is in no tree, however many segments it has got so far. */
 static void mapping_destroy(struct container *c, struct mapping *m)
 {
 	lockdep_assert_held(&c->lock);
 	mapping_depopulate(c, m);
-	/* no unmap gets here with pins, and a device that is closed has none */
+	/* an unmap is refused if there are pins; a device that is closed has none */
 	WARN_ON(!xa_empty(&m->pins));
 	if (m->stale)
 		c->nr_stale--;
@@ -96,8 +103,9 @@ static void mapping_destroy(struct container *c, struct mapping *m)
 }
 
 /*
- * Most memory can be pinned, and pinning tells: only where it cannot is it
- * worth to look at what is there.
+ * Make the segments of a mapping. Try to pin first, since most memory can be pinned.
+ * Only where pinning fails with -EFAULT, mirror_map() reads the VMAs to find out what
+ * kind of memory it is.
  */
 static int mapping_populate(struct container *c, struct mapping *m)
 {
@@ -127,9 +135,11 @@ static int mapping_populate(struct container *c, struct mapping *m)
  * @prot: IOMMU_READ, IOMMU_WRITE or both
  *
  * Return: 0, or with nothing mapped: -EEXIST if an IOVA is mapped already,
- * -ENOSPC if there are as many mappings as may be, -EINVAL if the IOVAs are
- * not usable, -EPERM for memory that strict_mmio_maps keeps out, -EFAULT for
- * addresses with no suitable memory, -ENOMEM.
+ * -ENOSPC if the container has as many mappings or mirrors as it may have,
+ * -EINVAL if the IOVAs are not usable or the dirty log is on and the range is too
+ * large for it, -EPERM for memory that strict_mmio_maps forbids, -EFAULT for
+ * addresses without suitable memory, -ENOMEM, -EINTR if the caller is being
+ * killed, or the IOMMU driver's errno.
  */
 int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 {
@@ -164,8 +174,9 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 }
 
 /*
- * Two that go together: if one process pays for both, the second is uncharged for
- * the first, too. With many small mappings the mm's lock would cost more than they do.
+ * Two mappings are removed one after the other. If the same mm pays for both, move
+ * the charge of the first to the second, so that one uncharge serves both. With many
+ * small mappings, taking mmap_lock for each costs more than removing the mappings.
  */
 static void mapping_uncharge_with(struct mapping *m, struct mapping *next)
 {
@@ -185,7 +196,10 @@ static u64 mapping_remove(struct container *c, struct mapping *m)
 	return size;
 }
 
-/* All of it can leave the IOMMU in one go, with its neighbours. */
+/*
+ * Can the mapping leave the IOMMU in one call, together with adjacent mappings? It can
+ * if its segments are all of RAM and remember which pages are pinned.
+ */
 static bool mapping_all_remembered(struct container *c, const struct mapping *m)
 {
 	struct segment *s;
@@ -205,7 +219,11 @@ static void mapping_set_mapped(struct container *c, struct mapping *m,
 		pinned_set_mapped(c, s, mapped);
 }
 
-/* What a driver does not unmap is for pinned_unmap() to find out. */
+/*
+ * Unmap all IOVAs from the first mapping to the last with one call, unflushed. If the
+ * IOMMU driver leaves entries behind, mark all segments as mapped again: then
+ * pinned_unmap() unmaps each and finds out which ones are left.
+ */
 static void unmap_adjacent(struct container *c, struct mapping *from,
 			   struct mapping *to)
 {
@@ -225,10 +243,12 @@ static void unmap_adjacent(struct container *c, struct mapping *from,
 }
 
 /*
- * This mapping and all up to @last leave the IOMMU. A call of its driver can cost
- * more than all else, and a flush more than that: one call serves mappings that
- * follow each other, and one flush all, before the first page is unpinned. With
- * many mappings it is looking at each that costs, so each is looked at once.
+ * Take the entries of this mapping and of all mappings up to @last out of the IOMMU,
+ * except those whose pages are known from the IOMMU's tables only. A call of the IOMMU
+ * driver can cost more than the rest of an unmap, and a flush even more. So one call
+ * serves all mappings with adjacent IOVAs, and one flush serves all calls, before the
+ * first page is unpinned. With many mappings most of the time goes into visiting each
+ * one, so this visits each only once.
  */
 static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 {
@@ -251,7 +271,7 @@ static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 	domains_flush(c, SEGMENT_PINNED);
 }
 
-/* This mapping and all up to @last. */
+/* Remove this mapping and all mappings up to @last. Returns how many bytes they had. */
 static u64 mappings_remove_from(struct container *c, struct mapping *from,
 				u64 last)
 {
@@ -268,7 +288,7 @@ static u64 mappings_remove_from(struct container *c, struct mapping *from,
 	return size;
 }
 
-/* @m is the lowest mapping of the range. */
+/* Does an end of the range lie inside a mapping? @m is the range's lowest mapping. */
 static bool range_splits(struct container *c, struct mapping *m, u64 first,
 			 u64 last)
 {
@@ -283,7 +303,7 @@ static bool range_splits(struct container *c, struct mapping *m, u64 first,
  * @first: first IOVA
  * @last: last IOVA
  *
- * Return: true if a mapping lies on both sides of either end.
+ * Return: true if a mapping has IOVAs in the range and also below or above it.
  */
 bool mapping_would_split(struct container *c, u64 first, u64 last)
 {
@@ -292,9 +312,10 @@ bool mapping_would_split(struct container *c, u64 first, u64 last)
 }
 
 /*
- * What an unmap of the range means. A type1v2 unmap may not cut a mapping;
- * for type1 one that starts below hides all above it, and one that reaches
- * beyond goes whole.
+ * Find the first mapping that an unmap of the range removes, or NULL. In a type1v2
+ * container the range must not split a mapping (-EINVAL). In a type1 container
+ * nothing is removed if the range begins inside a mapping, and a mapping that
+ * reaches beyond the end of the range is removed whole.
  */
 static struct mapping *unmap_first(struct container *c, u64 first, u64 last)
 {
@@ -305,7 +326,10 @@ static struct mapping *unmap_first(struct container *c, u64 first, u64 last)
 	return m && m->node.start >= first ? m : NULL;
 }
 
-/* This mapping, or the first above it up to @last, in which devices have pins. */
+/*
+ * Return this mapping, or the first one above it up to @last, in which emulated devices
+ * have pins; NULL if there is none.
+ */
 static struct mapping *first_with_pins(struct container *c, struct mapping *m,
 				       u64 last)
 {
@@ -317,9 +341,9 @@ static struct mapping *first_with_pins(struct container *c, struct mapping *m,
 }
 
 /*
- * Tell emulated devices of each mapping in which they have pins, this one and
- * all up to @last. Their drivers are told without the lock, after which anything
- * may have changed: so it goes on by IOVA.
+ * Tell the drivers of emulated devices of each mapping in which they have pins, from
+ * this mapping to @last. container->lock is dropped while a driver is told, and any
+ * mapping may be gone afterwards; so the next mapping is looked up by IOVA.
  */
 static void ask_for_pins(struct container *c, struct mapping *m, u64 last)
 {
@@ -333,9 +357,10 @@ static void ask_for_pins(struct container *c, struct mapping *m, u64 last)
 }
 
 /*
- * Have emulated devices give back all pins in the range. Returns what
- * unmap_first() has at the end. A mapping that still has pins may not go: the
- * drivers would go on using pages that nobody could give back any more.
+ * Have emulated devices give back all pins in the range. Drops and takes
+ * container->lock if there are any. Returns what unmap_first() returns at the end, or
+ * -EBUSY if there still are pins: if a mapping were removed with its pins, no record
+ * would be left of the pages that the drivers still use.
  */
 static struct mapping *release_pins(struct container *c, u64 first, u64 last)
 {
@@ -360,14 +385,15 @@ static struct mapping *release_pins(struct container *c, u64 first, u64 last)
  * @c: the container, its lock held
  * @first: first IOVA
  * @last: last IOVA
- * @dirty: if not NULL, what gets the dirty bits, the first for @first; large
- *	   enough, and the log is on
+ * @dirty: if not NULL, the user's bitmap, which gets the dirty bits of the range; its
+ *	   first bit is for @first. It is large enough, and the dirty log is on
  * @unmapped: set to the number of bytes that were mapped
  *
- * On return no device can reach them.
+ * Drops container->lock and takes it again while drivers of emulated devices are asked
+ * to give pins back. On return no device can reach the memory that was unmapped.
  *
- * Return: 0, also if nothing was mapped; with all still mapped, -EINVAL if a
- * mapping would be cut or the log is off by now, -EBUSY if drivers of emulated
+ * Return: 0, also if nothing was mapped; with everything still mapped, -EINVAL if a
+ * mapping would be split or the dirty log is off by now, -EBUSY if drivers of emulated
  * devices do not give their pins back, -EFAULT if the bits cannot be written.
  */
 int mapping_unmap(struct container *c, u64 first, u64 last,
@@ -383,7 +409,7 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 		return PTR_ERR_OR_ZERO(m);
 
 	if (dirty) {
-		/* the lock may have been dropped since the caller looked */
+		/* the lock may have been dropped since the caller checked the log */
 		if (!dirty_log_has(c, dirty))
 			return -EINVAL;
 		ret = dirty_report(c, first, last, first, dirty->data);
@@ -404,7 +430,7 @@ void mapping_unmap_all(struct container *c)
 
 	lockdep_assert_held(&c->lock);
 	unmap_entries(c, m, U64_MAX);
-	/* from the leaves up: nobody looks at the tree any more */
+	/* leaves first, without rebalancing: no other code uses the tree any more */
 	rbtree_postorder_for_each_entry_safe(m, next, &c->mappings.rb_root,
 					     node.rb) {
 		mapping_uncharge_with(m, next);
@@ -422,9 +448,9 @@ void mapping_unmap_all(struct container *c)
  * @last: last IOVA
  * @size: set to the number of bytes mapped there
  *
- * Devices reach what they did.
+ * Devices still reach the memory that they reached before.
  *
- * Return: 0; with nothing changed, -EINVAL if a mapping would be cut or is
+ * Return: 0; with nothing changed, -EINVAL if a mapping would be split or is
  * stale already.
  */
 int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size)
@@ -447,7 +473,10 @@ int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size)
 	return 0;
 }
 
-/* Segments of device memory follow; pinned pages are what they are. */
+/*
+ * Replace each mirror of a mapping by one at the mapping's new user address, and move
+ * the old mirrors to @replaced. Segments of RAM stay, since their pages stay pinned.
+ */
 static int mapping_replace_mirrors(struct container *c, struct mapping *m,
 				   struct list_head *replaced)
 {
@@ -465,7 +494,10 @@ static int mapping_replace_mirrors(struct container *c, struct mapping *m,
 	return 0;
 }
 
-/* The old mirrors come back by themselves, if their memory is still there. */
+/*
+ * Free the new mirrors and put the old ones back into the mapping. The old ones are
+ * revoked; restore maps them again if their memory is still at the old address.
+ */
 static void mapping_put_mirrors_back(struct container *c, struct mapping *m,
 				     struct list_head *replaced)
 {
@@ -489,12 +521,15 @@ static void mapping_put_mirrors_back(struct container *c, struct mapping *m,
  * @vaddr: where its memory is now, in the calling process (bytes)
  * @size: its size (bytes)
  *
- * RAM is taken on trust to be the same. Device memory is mirrored from the
- * new address on, once it is on if it is off.
+ * For RAM, the caller is trusted that the same pages are at the new address. Device
+ * memory is mirrored at the new address; if it is off, restore maps it when it is on.
+ * The mapping is charged to the calling process from now on.
  *
- * Return: 0; with the mapping still stale: -ENOENT if there is none, -EINVAL
- * if it is not exactly this or not stale, -EFAULT if device memory is not at
- * the new address, -ENOMEM, -EINTR.
+ * Return: 0; with the mapping still stale: -ENOENT if there is none, -EINVAL if no
+ * mapping has exactly these IOVAs or it is not stale, -EFAULT if there is no suitable
+ * device memory at the new address, -EPERM if strict_mmio_maps forbids the memory,
+ * -ENOSPC if the container has no room for a second mirror of the IOVAs, -ENOMEM also
+ * beyond RLIMIT_MEMLOCK, -EINTR, or the IOMMU driver's errno.
  */
 int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 {
@@ -535,7 +570,7 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 }
 
 /**
- * mapping_all_within() - Would every mapping fit into these spans of IOVA?
+ * mapping_all_within() - Does every mapping lie in these spans of IOVAs?
  * @c: the container, its lock held
  * @spans: the spans
  *
@@ -557,8 +592,8 @@ bool mapping_all_within(struct container *c, const struct list_head *spans)
  * @c: the container, its lock held
  * @d: the domain, not in the container's list yet
  *
- * Return: 0, or a negative errno; @d then has an unknown part of it and is
- * fit only to be destroyed.
+ * Return: 0, or a negative errno; then an unknown part of the memory is mapped in @d,
+ * and the caller has to destroy @d.
  */
 int mapping_join(struct container *c, struct domain *d)
 {
@@ -580,8 +615,11 @@ int mapping_join(struct container *c, struct domain *d)
 }
 
 /**
- * mapping_depopulate_all() - The last domain is about to go; mappings stay
+ * mapping_depopulate_all() - Free the segments of every mapping
  * @c: the container, its lock held
+ *
+ * Called when the last domain is about to be destroyed. The mappings stay, for
+ * emulated devices.
  */
 void mapping_depopulate_all(struct container *c)
 {
@@ -604,12 +642,14 @@ static int mapping_populate_used(struct container *c, struct mapping *m)
 }
 
 /**
- * mapping_populate_all() - The first domain has come: map everything
+ * mapping_populate_all() - Make the segments of every mapping
  * @c: the container, its lock held
  *
- * Return: 0, or an errno as mapping_map() has it, also if the process that
- * made a mapping is gone (-EFAULT) or as owner_use() has it, and nothing is
- * mapped.
+ * Called when the container has got its first domain.
+ *
+ * Return: 0; with nothing mapped, an errno as mapping_map() returns it, -EFAULT
+ * also if the process that made a mapping has ended, or -EBUSY as owner_use()
+ * returns it.
  */
 int mapping_populate_all(struct container *c)
 {

@@ -5,73 +5,85 @@
  *
  * The invariant
  *
- *	At every instant, what a container's domains let devices reach through
- *	a mirror is a subset of what the process's own VMAs let its CPUs reach.
+ *	At every instant, the memory that a container's domains let devices
+ *	reach through a mirror is a subset of the memory that the process's own
+ *	VMAs let its CPUs reach.
  *
- * A BAR cannot be pinned. But the process's VMA keeps its device open, and
- * the kernel tells mmu notifiers before it takes any of that VMA's page-table
- * entries away: when the VMA goes or changes, and when the device's driver
- * zaps it before memory decoding is turned off, a reset, or low power. So a
- * mirror subscribes to its user range and takes its IOMMU entries away, IOTLB
- * flush included, before that call returns. It needs no reference to the
- * device, which would be a cycle (container, mapping, device, container).
+ * A BAR cannot be pinned. But the process's VMA keeps the device open, and the
+ * kernel calls mmu notifiers before it removes any page-table entry of that VMA:
+ * when the VMA is unmapped or changed, and when the device's driver zaps it before
+ * memory decoding is turned off, a reset, or low power. So a mirror subscribes to
+ * its user range, and its callback removes the mirror's IOMMU entries and flushes
+ * the IOTLB before it returns. A mirror holds no reference to the device, since
+ * that would make a cycle of references (container, mapping, device, container).
  *
  * States of a mirror
  *
  *	LIVE	has extents, and they are in every domain of the container
- *	REVOKED	has none; is in container->revoked and will be tried again
- *	GONE	has no pieces of user address space left; nothing can bring
- *		it back. VFIO_IOMMU_UNMAP_DMA still counts it.
+ *	REVOKED	has no extents; waits in container->revoked, or in its source's
+ *		list, until restore tries to establish it again
+ *	GONE	has no pieces of user address space left, so nothing can bring
+ *		it back. VFIO_IOMMU_UNMAP_DMA still counts its bytes.
  *
  * Establishing (map and restore; container->lock held)
  *
  *	seq = mmu_interval_read_begin()
- *	under mmap_lock: VMAs are as they were, faulted in, extents resolved
- *	under mirror_lock: unless mmu_interval_read_retry(seq), enter them
+ *	under mmap_lock: check that the VMAs are still those that were mapped,
+ *		fault them in, and read the extents from the page tables
+ *	under mirror_lock: if mmu_interval_read_retry(seq) says that no
+ *		invalidation came, map the extents in every domain
  *
  * Revoking (the notifier; any thread, maybe under mmap_lock)
  *
  *	under mirror_lock: mmu_interval_set_seq(), remove all extents
- *	under mirror_lock: flush, once for all mirrors where the kernel has
- *		two passes; whoever finds nothing to remove flushes, too
+ *	under mirror_lock: flush, once for all mirrors on kernels with two
+ *		passes; a callback that finds nothing to remove flushes, too,
+ *		since another callback may have removed and not yet flushed
  *
- * Both end under mirror_lock, so one sees the other: an invalidation that
- * began after read_begin either finds the entries and removes them, or has
- * set the sequence number and makes establish start over. One that began
- * before it is waited for by read_begin.
+ * Establishing and revoking both end in a critical section of mirror_lock. So if
+ * an invalidation begins after read_begin, either its callback finds the entries
+ * and removes them, or it has set the sequence number before establish compares
+ * it, and establish starts over. If an invalidation began before read_begin,
+ * read_begin waits until it is over.
  *
- * Whole extents are removed, never a part of one: what an IOMMU driver does
- * when asked for half a large page differs. What is still backed comes back
- * with the restore.
+ * Revoking removes whole extents, never a part of one, because IOMMU drivers
+ * differ in what they do if asked to unmap half a large page. Restore maps the
+ * parts again whose memory is still there.
  *
- * An UNMAP event names user addresses whose VMA is going. A new VMA there
- * may be anything, so those addresses leave the mirror's pieces for good.
- * Addresses in a piece are still of the VMA that was mapped, though perhaps
- * split from it. With any other event the VMA stays, and the memory may come
- * back without anybody saying so. So restore tries: first when a burst of zaps is
- * over (a VMM resets a device in several steps, and vfio-pci gives up on a hot
- * reset when somebody faults its memory in). A mirror whose device turns out to be
- * off joins the others of its source, and restore looks at each such source every
- * 10 ms, by a byte of one device, however many mirrors wait; once that says on,
- * they are tried at once. A mirror for which such a look cannot tell is tried by a
- * clock of its own, often at first and then more rarely.
+ * An UNMAP event names user addresses whose VMA is being removed. A VMA that is
+ * made there later may map anything, so the callback takes these addresses out of
+ * the mirror's pieces for good. An address in a piece therefore still belongs to
+ * the VMA that was mapped, or to a VMA split from it. Any other event leaves the
+ * VMA in place; its memory may come back later, and no notification says so. So
+ * restore tries, for the first time when a burst of zaps is over: a VMM resets a
+ * device in several steps, and vfio-pci gives up a hot reset if a thread faults
+ * the device's memory in meanwhile. A mirror whose device turns out to be off
+ * joins the other waiting mirrors of its source. Restore checks each such source
+ * every 10 ms with one VMA lookup and the read of one byte, however many mirrors
+ * wait; once a check finds the memory on, restore tries all of them at once. A
+ * mirror for which such a check cannot tell is tried at times of its own, often
+ * at first and then more rarely.
  *
- * Restore is one work for all mirrors of a container, on a workqueue of the
- * container's own. It takes container->lock for one mirror at a time, so none can be
- * freed under it, and mmap_lock, both only if they are free; it holds no reference
- * to the mm (owner.c), and it never waits for a reset under way. What a user can
- * make it wait for is thus only an invalidation, and then only his own restore.
+ * Restore is one work item for all mirrors of a container, on a workqueue of the
+ * container's own. It takes container->lock for one mirror at a time, so no mirror
+ * is freed while restore uses it. It takes container->lock and mmap_lock only with
+ * trylock, holds no reference to the mm (owner.c), and never waits for a reset that
+ * is under way. So the only thing for which a user can make restore wait is an
+ * invalidation, and that delays only the restore of this user's container.
  *
- * Up to 6.9 vfio-pci does not zap the VMAs of an mm without users, which exists for
- * as long as exit_aio() waits: nobody is told that such memory goes. But an mm
- * without users never gets its memory back, so on those kernels the watch looks
- * every 10 ms for sources whose mm has none, and gives up their mirrors.
+ * Up to 6.9 vfio-pci does not zap the VMAs of an mm without users, and such an mm
+ * exists for as long as exit_aio() waits: no notification says that its device
+ * memory is turned off. But an mm without users never gets its memory back. So on
+ * those kernels the watch checks every 10 ms for sources whose mm has no users, and
+ * gives up their mirrors.
  *
- * Locks: container->mirror_lock guards all of struct mirror and struct source that
- * changes, container->revoked, and the domain list as seen from here; container.h
- * says what may not be done under it. Removing the subscription waits for
- * callbacks, so that is done without it, and only after the mirror is GONE:
- * in the other order entries could outlive the last one to be told.
+ * Locks: container->mirror_lock guards every field of struct mirror and struct
+ * source that changes, container->revoked, and the domain list as this file reads
+ * it; container.h says what a thread that holds it must not do.
+ * mmu_interval_notifier_remove() waits for callbacks, and these take mirror_lock.
+ * So this file calls it without mirror_lock, and only after the mirror is GONE: in
+ * the opposite order, entries could be left with no callback to come that would
+ * remove them.
  */
 #include <linux/gfp.h>
 #include <linux/iommu.h>
@@ -99,52 +111,72 @@
 #include "trace.h"
 #include "tree.h"
 
-/* Under mirror_lock nothing may reclaim; on failure it is dropped for that. */
+/*
+ * For allocations under mirror_lock, which must not reclaim memory. If one fails,
+ * the caller drops mirror_lock, calls make_room(), and starts over.
+ */
 #define GFP_MIRROR	(GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT)
 #define ROOM_TRIES	8
 
-/* What reclaims then; nobody is killed for a mapping. */
+/*
+ * Used with mirror_lock dropped, to reclaim memory before a retry; fails rather
+ * than invoke the OOM killer.
+ */
 #define GFP_ROOM	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
-/* Collisions with invalidations that a restore puts up with for one try. */
+/* How often one attempt of restore starts over because an invalidation came. */
 #define RESTORE_TRIES	4
 
-/* Leaves the revoke out, for a test of the tests: nothing else may build it. */
+/*
+ * A build with TETHER_NO_REVOKE never revokes, so that it can be shown that the
+ * tests notice. No other build may define it.
+ */
 #ifdef TETHER_NO_REVOKE
 #define REVOKES		false
 #else
 #define REVOKES		true
 #endif
 
-/* How long after a revocation restore begins to try. */
+/*
+ * How long after a revocation restore first tries the mirror: QUIET_NS after a zap,
+ * to let a burst of zaps end, and SOON_NS after any other event.
+ */
 #define QUIET_NS	(10 * NSEC_PER_MSEC)
 #define SOON_NS		(1 * NSEC_PER_MSEC)
 
-/* Between two looks at a device whose memory is off. */
+/* The time between two checks of a source whose memory is off. */
 #define LOOK_NS		(10 * NSEC_PER_MSEC)
 
-/* Between two looks for processes that are ending. */
+/* The time between two runs of the watch, which finds processes that are ending. */
 #define WATCH_MS	10
 
-/* How much time a run of restore may waste, and how often that it rests then. */
+/*
+ * A run of restore ends when failed attempts and checks have taken WASTE_NS. Then
+ * restore rests for RESTS times as long as they took.
+ */
 #define WASTE_NS	(2 * NSEC_PER_MSEC)
 #define RESTS		3
 
-/* Partial unmaps after which the rest of a mirror is given up too. */
+/*
+ * After more UNMAP events than this, the rest of a mirror is given up, too. It
+ * bounds the number of pieces.
+ */
 #define CUTS_MAX	1024
 
 /**
  * struct source - The memory of one open device, in one mm
  * @node: in container->sources
- * @state: in container->off or container->on while some mirrors wait, else in none
- * @mm: the mm; its mirrors' subscriptions hold the struct
- * @file: the device's, for comparison only, as in struct backing
- * @nr: mirrors of it, under container->lock
- * @live: those that are LIVE
- * @waiting: those that wait until the memory is on
- * @next_look: when to look at it again, while in container->off
+ * @state: in container->off or container->on while mirrors are in @waiting, else in
+ *	   no list
+ * @mm: the mm; the mirrors' subscriptions keep struct mm_struct allocated
+ * @file: the device's file, for comparison only, as in struct backing
+ * @nr: how many mirrors have this source; under container->lock
+ * @live: mirrors of this source that are LIVE
+ * @waiting: mirrors of this source that wait until its memory is on
+ * @next_look: when restore is to check the source again, while it is in
+ *	       container->off
  *
- * mirror_lock guards it unless said.
+ * mirror_lock guards each field for which no other lock is named.
  */
 struct source {
 	struct list_head node;
@@ -160,23 +192,25 @@ struct source {
 /**
  * struct mirror - A segment of device memory
  * @seg: its place in the mapping
- * @container: whose domains it is in
+ * @container: the container in whose domains the mirror is mapped
  * @notifier: subscription to the user range; @seg.size bytes from @first
  * @first: first user address, without a tag
- * @backing: what was mapped: set once
- * @pieces: spans of user addresses not unmapped since; none: GONE
- * @cuts: UNMAP events that took a part; written under mirror_lock, read without
- * @finish: for the second pass of an invalidation. One at a time: until it is
- *	    over the mirror cannot be LIVE, and only LIVE ones need it.
- * @extents: what is in the IOMMU; some: LIVE
+ * @backing: the device memory that was mapped; set once
+ * @pieces: spans of user addresses not unmapped since; if empty, the mirror is GONE
+ * @cuts: number of UNMAP events that took addresses out of @pieces; written under
+ *	  mirror_lock, read without it
+ * @finish: for the second pass of an invalidation. One is enough: only a LIVE mirror
+ *	    uses it, and the mirror cannot be LIVE again until that second pass is over
+ * @extents: the extents that are in the IOMMU; if there are any, the mirror is LIVE
  * @revoked_at: when it was last revoked
- * @away_since: when it, or what it replaced, stopped to be LIVE; 0 while it is
- *		and before it was
- * @revocations: how often it did
- * @source: whose memory it is
- * @at: in source->live while it is LIVE, in source->waiting while it waits until the
- *	memory is on, else in none
- * @retry: in container->revoked while it waits for restore by its own clock
+ * @away_since: when the mirror, or the one it replaced, stopped being LIVE; 0 while
+ *		the mirror is LIVE, and before it was LIVE for the first time unless
+ *		it replaced one
+ * @revocations: how often it stopped being LIVE
+ * @source: the open device that the memory belongs to
+ * @at: in source->live while the mirror is LIVE, in source->waiting while it waits
+ *	until the memory is on, else in no list
+ * @retry: in container->revoked while restore is to try the mirror at a time of its own
  */
 struct mirror {
 	struct segment seg;
@@ -196,7 +230,7 @@ struct mirror {
 	struct timerqueue_node retry;
 };
 
-/* Of the watches, which never wait for a user. */
+/* Runs the watches of all containers. A watch never waits for a user's action. */
 static struct workqueue_struct *watch_wq;
 
 static struct mirror *to_mirror(struct segment *s)
@@ -209,7 +243,7 @@ static bool mirror_is_gone(const struct mirror *m)
 	return list_empty(&m->pieces);
 }
 
-/* Memory that is RAM all the same, a driver's, stays cacheable. */
+/* A driver may have mapped RAM; device access to it stays cacheable. */
 static int mirror_prot(const struct mirror *m, const struct extent *e)
 {
 	bool ram = !m->backing.vfio && pfn_valid(PHYS_PFN(e->phys));
@@ -219,7 +253,7 @@ static int mirror_prot(const struct mirror *m, const struct extent *e)
 
 /* --- Revoking: mirror_lock held --------------------------------------- */
 
-/* True if that leaves something to flush. */
+/* Returns true if it removed entries, which the caller has to flush. */
 static bool mirror_revoke_unflushed(struct mirror *m)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
@@ -231,7 +265,7 @@ static bool mirror_revoke_unflushed(struct mirror *m)
 	return true;
 }
 
-/* Also what another thread has only begun to revoke. */
+/* Also flushes entries that another thread has removed and not flushed yet. */
 static void mirror_revoke(struct mirror *m)
 {
 	mirror_revoke_unflushed(m);
@@ -271,7 +305,10 @@ static void mirror_set_gone(struct mirror *m)
 	mirror_unqueue(m);
 }
 
-/* These addresses will never again be the memory that was mapped. */
+/*
+ * Give up user addresses for good: whatever is mapped there later is not the memory
+ * that the mirror was made for.
+ */
 static void mirror_drop_range(struct mirror *m, unsigned long first,
 			      unsigned long last)
 {
@@ -293,7 +330,10 @@ static void mirror_queue_until(struct mirror *m, ktime_t when)
 	m->container->nr_revoked++;
 }
 
-/* The memory has been seen to be off: one look will tell for all of its source. */
+/*
+ * The memory was found to be off. Restore checks the source, once for all mirrors
+ * that wait for it, and tries this mirror when the memory is on.
+ */
 static void mirror_queue_for_memory(struct mirror *m)
 {
 	struct source *s = m->source;
@@ -307,7 +347,10 @@ static void mirror_queue_for_memory(struct mirror *m)
 	m->container->nr_revoked++;
 }
 
-/* When restore has something to do, or KTIME_MAX. Devices are looked at in turn. */
+/*
+ * The time at which restore has something to do next, or KTIME_MAX. Sources in
+ * container->off are checked in turn, so the first one is due first.
+ */
 static ktime_t restore_due(struct container *c)
 {
 	struct timerqueue_node *next = timerqueue_getnext(&c->revoked);
@@ -321,7 +364,7 @@ static ktime_t restore_due(struct container *c)
 	return off ? min(when, off->next_look) : when;
 }
 
-/* Run the work when that is, and it has rested. */
+/* Run restore when something is due, but not before its rest is over. */
 static void restore_schedule(struct container *c)
 {
 	ktime_t when = restore_due(c);
@@ -344,7 +387,7 @@ static void mirror_queue(struct mirror *m, u64 delay_ns)
 	restore_schedule(m->container);
 }
 
-/* What is not given up of a range of its user addresses. */
+/* Returns how many bytes of a range of user addresses the mirror has not given up. */
 static u64 mirror_bytes_left(const struct mirror *m, unsigned long first,
 			     unsigned long last)
 {
@@ -361,7 +404,10 @@ static u64 mirror_bytes_left(const struct mirror *m, unsigned long first,
 	return left;
 }
 
-/* Say so: it was LIVE, or some of it will never be again. */
+/*
+ * Count and report a revocation: the mirror was LIVE, or it has lost addresses for
+ * good. Signals the eventfd.
+ */
 static void mirror_tell_revoked(struct mirror *m, bool was_live, int cause)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
@@ -396,8 +442,8 @@ static void mirror_invalidate(struct mirror *m,
 
 	lockdep_assert_held(&m->container->mirror_lock);
 	/*
-	 * Once addresses are given up, events there are none of ours, and
-	 * nobody would wait for a flush: it has to be over before.
+	 * Once the mirror has given addresses up, it ignores later events there,
+	 * so those would not wait for this flush. So flush before giving them up.
 	 */
 	if (for_good) {
 		mirror_revoke(m);
@@ -415,8 +461,9 @@ static void mirror_invalidate(struct mirror *m,
 }
 
 /*
- * mirror_lock, while no group joins or leaves a domain: group.c says why, and
- * why this cannot wait for ever.
+ * Take mirror_lock at a time when no group joins or leaves a domain.
+ * set_regrouping() in group.c says why that is needed, and why this cannot wait
+ * for ever.
  */
 static void lock_for_revocation(struct container *c)
 {
@@ -428,7 +475,10 @@ static void lock_for_revocation(struct container *c)
 	}
 }
 
-/* Ignore addresses that the mirror has lost: another VMA may be there by now. */
+/*
+ * Is the event about addresses that the mirror still has? Ignore addresses that it
+ * has lost: another VMA may be there by now.
+ */
 static bool mirror_is_concerned(struct mirror *m,
 				const struct mmu_notifier_range *range)
 {
@@ -436,7 +486,10 @@ static bool mirror_is_concerned(struct mirror *m,
 	return spans_overlap(&m->pieces, range->start, range->end - 1);
 }
 
-/* False if that would have to wait, and may not. */
+/*
+ * Revoke the mirror if the event concerns it. Returns false, with nothing revoked,
+ * if revoking might have to wait and the event's sender does not allow that.
+ */
 static bool mirror_invalidate_range(struct mirror *m,
 				    const struct mmu_notifier_range *range,
 				    unsigned long seq,
@@ -455,7 +508,10 @@ static bool mirror_invalidate_range(struct mirror *m,
 	if (!ours || !blockable)
 		return !ours;
 
-	/* only here, where reclaim never comes, there is something to wait for */
+	/*
+	 * Only this may wait for a group that joins or leaves a domain. Memory
+	 * reclaim does not touch device memory, so it never gets here.
+	 */
 	lock_for_revocation(c);
 	if (REVOKES && mirror_is_concerned(m, range)) {
 		mmu_interval_set_seq(&m->notifier, seq);
@@ -466,8 +522,9 @@ static bool mirror_invalidate_range(struct mirror *m,
 }
 
 /*
- * The mm has no users any more, and its page tables are about to go: wait for a look
- * of restore that began before (owner.c). A later one finds that there are no users.
+ * The mm has no users any more, and its page tables are about to be freed. If restore
+ * began to look at the mm before (owner.c), wait until that look is over. A look that
+ * begins later finds that the mm has no users, and stops.
  */
 static void mirror_await_look(struct mirror *m)
 {
@@ -489,7 +546,7 @@ static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
 	struct mirror *m = container_of(notifier, struct mirror, notifier);
 	bool done;
 
-	/* /proc/PID/clear_refs: the CPU can reach no less than before */
+	/* from /proc/PID/clear_refs, which does not restrict what the CPU can reach */
 	if (range->event == MMU_NOTIFY_SOFT_DIRTY)
 		return true;
 	done = mirror_invalidate_range(m, range, seq, finish);
@@ -513,7 +570,7 @@ COMPAT_INTERVAL_NOTIFIER_OPS(mirror_notifier_ops, mirror_invalidate_start,
 
 /* --- The watch ---------------------------------------------------------- */
 
-/* Give up all that is LIVE of an mm that has no users. */
+/* Give up all LIVE mirrors of a source whose mm has no users. */
 static void source_drop_live(struct container *c, struct source *s)
 {
 	struct mirror *m, *tmp;
@@ -561,7 +618,10 @@ static void watch_work(struct work_struct *work)
 
 /* --- Establishing: container->lock held -------------------------------- */
 
-/* Enter all extents, in place of what another mirror had, or none. */
+/*
+ * Map all extents in every domain, or on failure none. If the mirror replaces
+ * another one, that one is revoked first, in the same critical section.
+ */
 static int mirror_map_extents(struct mirror *m, struct extents *ex,
 			      struct mirror *replaced)
 {
@@ -594,9 +654,11 @@ static int mirror_map_extents(struct mirror *m, struct extents *ex,
 }
 
 /*
- * What allocations that may not reclaim lacked, others that may can free, of
- * the machine or of the memory cgroup that pays: more at every try, since a
- * large range of small pages takes many tables.
+ * An allocation under mirror_lock failed, since it must not reclaim. Allocate pages
+ * with a flag that lets the kernel reclaim, from the machine or from the memory
+ * cgroup that pays, and free them again. Each try allocates twice as many pages,
+ * since a large range of small pages takes many IOMMU tables. Returns true if all
+ * could be allocated.
  */
 static bool make_room(unsigned int try)
 {
@@ -617,8 +679,10 @@ static bool make_room(unsigned int try)
 }
 
 /*
- * -EAGAIN: an invalidation came in between. An mm without users is on its way
- * to RELEASE, or past it; one that loses them later has RELEASE before it.
+ * Map the extents if they are still valid. Returns -EAGAIN if an invalidation came
+ * since @seq was read. Returns -EFAULT if the mm has no users: its RELEASE may
+ * already be over, so no callback might remove the entries. If the mm has users now,
+ * RELEASE is still to come and will remove them.
  */
 static int mirror_commit(struct mirror *m, unsigned long seq,
 			 struct extents *ex,
@@ -642,7 +706,7 @@ static int mirror_commit(struct mirror *m, unsigned long seq,
 	return ret;
 }
 
-/* The piece at or next above a user address. */
+/* Find the piece that contains a user address, or the next piece above it. */
 static bool mirror_find_piece(struct mirror *m, unsigned long addr,
 			      struct span *piece)
 {
@@ -681,9 +745,11 @@ static int mirror_resolve(struct mirror *m, struct extents *ex)
 }
 
 /*
- * What this waits for may be the memory's going, which vfio-pci notes only after
- * it, up to 6.9 with no lock held in between. A fault there would hold what a
- * hot reset tries to take, so restore looks again another time.
+ * Read the sequence number. This waits for an invalidation that is under way, and
+ * that may be vfio-pci's zap before it turns the memory off. vfio-pci notes that the
+ * memory is off only after the zap, and up to 6.9 holds no lock in between. A fault
+ * at that moment would hold locks that a hot reset tries to take. So if restore had
+ * to wait here, it returns -EINPROGRESS and tries again later.
  */
 static int mirror_read_begin(struct mirror *m, unsigned long *seq)
 {
@@ -730,7 +796,10 @@ static struct source *source_find(struct container *c, struct mm_struct *mm,
 	return NULL;
 }
 
-/* The one that was asked for last comes first: it is the likeliest. */
+/*
+ * Find or make the source, and count one more mirror of it. It moves to the head of
+ * the list, since the next mirror most likely has the same source.
+ */
 static struct source *source_get(struct container *c, struct mm_struct *mm,
 				 const struct file *file)
 {
@@ -805,7 +874,10 @@ static void mirror_free(struct mirror *m)
 	kfree(m);
 }
 
-/* The first of an mm takes all its locks, which a signal may interrupt. */
+/*
+ * The first subscription in an mm takes all of the mm's locks and fails with -EINTR
+ * if a signal is pending; the ioctl is then restarted.
+ */
 static int mirror_subscribe(struct mirror *m, struct mm_struct *mm)
 {
 	int ret = mmu_interval_notifier_insert(&m->notifier, mm,
@@ -816,8 +888,9 @@ static int mirror_subscribe(struct mirror *m, struct mm_struct *mm)
 }
 
 /*
- * Its memory is where the user says, but off: it is REVOKED from the beginning, and
- * away since the mirror was that it replaces.
+ * The mirror's memory is at the address that the user gave, but is off. So the mirror
+ * is REVOKED from the beginning, and @away_since is that of the mirror it replaces, or
+ * now if that one was LIVE.
  */
 static void mirror_begin_revoked(struct mirror *m,
 				 const struct mirror *replaced)
@@ -830,7 +903,10 @@ static void mirror_begin_revoked(struct mirror *m,
 	mutex_unlock(&m->container->mirror_lock);
 }
 
-/* The first time. What replaces a mirror need not be on, nor need that have been. */
+/*
+ * Establish a new mirror. If its memory is off, it fails with -EFAULT, unless the
+ * mirror replaces another one: then it starts REVOKED.
+ */
 static int mirror_establish_first(struct mirror *m, struct segment *replaced)
 {
 	struct mirror *old = replaced ? to_mirror(replaced) : NULL;
@@ -842,7 +918,7 @@ static int mirror_establish_first(struct mirror *m, struct segment *replaced)
 		mirror_begin_revoked(m, old);
 		ret = 0;
 	}
-	/* part of it went meanwhile: a hole in a new mapping is an error */
+	/* an UNMAP event took a part meanwhile: a new mapping must have no hole */
 	if (!ret && READ_ONCE(m->cuts))
 		ret = -EFAULT;
 	return ret;
@@ -854,17 +930,20 @@ static int mirror_establish_first(struct mirror *m, struct segment *replaced)
  * @mapping: the mapping
  * @offset: where in the mapping to start (bytes)
  * @size: how far it may reach (bytes)
- * @replaced: a mirror of the caller's own, older mapping of the same IOVAs, to
- *	      revoke in the moment in which the new one is entered, or NULL: then
- *	      the memory is the mapping's mm's, whose users the caller holds
+ * @replaced: a mirror of the same IOVAs that the new one replaces, or NULL. It is
+ *	      revoked in the critical section that maps the new one. If it is given,
+ *	      the memory is looked for in the calling process; else in @mapping->mm,
+ *	      whose users the caller holds
  *
- * Goes as far as the VMAs are of the same file; all the way if it replaces. If
- * the memory is off, one that replaces is REVOKED and awaits restore.
+ * The new mirror ends where the VMAs of the file end, or after @size bytes; if it
+ * replaces one, it has to cover all of @size. If the memory is off, a mirror that
+ * replaces another one is REVOKED and waits for restore.
  *
- * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT
- * if there is no device memory that may be mapped so, or if it is off and none
- * is replaced; -EPERM if strict_mmio_maps keeps it out; -ENOSPC if there are
- * too many mirrors; -ENOMEM; -EINTR; or what the IOMMU driver said.
+ * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT if
+ * there is no device memory that may be mapped with these permissions, or if the
+ * memory is off and @replaced is NULL; -EPERM if strict_mmio_maps forbids the
+ * memory; -ENOSPC if the container has no room for another mirror; -ENOMEM; -EINTR;
+ * or the IOMMU driver's errno.
  */
 struct segment *mirror_map(struct container *c, struct mapping *mapping,
 			   size_t offset, size_t size,
@@ -898,7 +977,7 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 	ret = mirror_establish_first(m, replaced);
 	if (ret) {
 		mirror_unmap(c, &m->seg);
-		/* revoked, perhaps, for one that has not come to stay */
+		/* it may have been revoked for the new mirror, which has failed */
 		if (replaced)
 			mirror_await(replaced);
 		return ERR_PTR(ret);
@@ -907,7 +986,7 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 }
 
 /**
- * mirror_unmap() - Unmap and free a mirror, in whatever state it is
+ * mirror_unmap() - Unmap and free a mirror in any state
  * @c: the container, its lock held
  * @s: the segment, in no list
  */
@@ -927,11 +1006,11 @@ void mirror_unmap(struct container *c, struct segment *s)
 }
 
 /**
- * mirror_stat() - What a mirror is doing
+ * mirror_stat() - Report the state of a mirror in a range of its IOVAs
  * @s: the segment, its container's lock held
- * @first: first IOVA asked about, in the segment
- * @last: last IOVA
- * @stat: the answer
+ * @first: first IOVA of the range, in the segment
+ * @last: last IOVA of the range, in the segment
+ * @stat: set to the state
  */
 void mirror_stat(const struct segment *s, u64 first, u64 last,
 		 struct mirror_stat *stat)
@@ -944,7 +1023,7 @@ void mirror_stat(const struct segment *s, u64 first, u64 last,
 	mutex_lock(&m->container->mirror_lock);
 	left = mirror_bytes_left(m, first + to_user, last + to_user);
 	stat->gone = last - first + 1 - left;
-	/* every piece is in the IOMMU, or none */
+	/* either all pieces are in the IOMMU, or none is */
 	if (m->extents.nr)
 		stat->live = left;
 	else
@@ -955,7 +1034,7 @@ void mirror_stat(const struct segment *s, u64 first, u64 last,
 	mutex_unlock(&m->container->mirror_lock);
 }
 
-/** segment_backing() - What a segment mirrors, or NULL if it is RAM */
+/** segment_backing() - Return the device memory that a segment mirrors, NULL for RAM */
 const struct backing *segment_backing(const struct segment *s)
 {
 	if (s->kind != SEGMENT_MIRROR)
@@ -964,7 +1043,7 @@ const struct backing *segment_backing(const struct segment *s)
 }
 
 /**
- * mirror_await() - Have a mirror restored that another one had replaced
+ * mirror_await() - Queue a mirror for restore, whose replacement has failed
  * @s: the segment, its container's lock held
  */
 void mirror_await(struct segment *s)
@@ -978,7 +1057,7 @@ void mirror_await(struct segment *s)
 	mutex_unlock(&m->container->mirror_lock);
 }
 
-/* --- Domains that come late: both locks held ---------------------------- */
+/* --- Domains that come after the mirrors: both locks held --------------- */
 
 static int mirror_join_one(struct mirror *m, struct domain *d)
 {
@@ -998,7 +1077,10 @@ static int mirror_join_one(struct mirror *m, struct domain *d)
 	return 0;
 }
 
-/* All mirrors into the domain; on failure, those before the failed one out. */
+/*
+ * Map all LIVE mirrors in the domain. If one fails, unmap those that were mapped
+ * before it.
+ */
 static int mirror_join_all(struct container *c, struct domain *d)
 {
 	struct segment *s, *failed = NULL;
@@ -1034,9 +1116,12 @@ undo:
 }
 
 /**
- * mirror_join() - Put a new domain into a container's list, live mirrors in it
+ * mirror_join() - Map all LIVE mirrors in a new domain and add it to the list
  * @c: the container, its lock held
- * @d: the domain
+ * @d: the domain, in no list
+ *
+ * Both happen in one critical section of mirror_lock, so no revocation can miss the
+ * domain.
  *
  * Return: 0, or a negative errno with the domain in no list.
  */
@@ -1060,8 +1145,8 @@ int mirror_join(struct container *c, struct domain *d)
 /* --- Restore ------------------------------------------------------------ */
 
 /*
- * When to try again: after an eighth of the time that has passed since the revocation,
- * at most 25 ms in the first second and a second later.
+ * The time of the next attempt: after an eighth of the time that has passed since the
+ * revocation; at most 25 ms in the first second after it, at most 1 s later.
  */
 static ktime_t mirror_next_try(const struct mirror *m, ktime_t now)
 {
@@ -1071,7 +1156,7 @@ static ktime_t mirror_next_try(const struct mirror *m, ktime_t now)
 	return ktime_add_ns(now, clamp_t(u64, age / 8, NSEC_PER_MSEC, most));
 }
 
-/* The first of those that wait for memory which is on by now. */
+/* The first mirror whose memory a check has found to be on. */
 static struct mirror *mirror_first_on(struct container *c)
 {
 	struct source *s = list_first_entry_or_null(&c->on, struct source, state);
@@ -1080,7 +1165,7 @@ static struct mirror *mirror_first_on(struct container *c)
 	return s ? list_first_entry(&s->waiting, struct mirror, at) : NULL;
 }
 
-/* The first of those whose time has come. */
+/* The first mirror that restore tries at a time of its own, if that time has come. */
 static struct mirror *mirror_first_due(struct container *c, ktime_t now)
 {
 	struct timerqueue_node *next = timerqueue_getnext(&c->revoked);
@@ -1091,7 +1176,11 @@ static struct mirror *mirror_first_due(struct container *c, ktime_t now)
 	return container_of(next, struct mirror, retry);
 }
 
-/* What is to be tried next, if anything, put off to the time after that. */
+/*
+ * The mirror that restore is to try now, or NULL. It is queued for the attempt after
+ * this one, in case this one fails, and its mm is published in @looking_at, for which
+ * RELEASE waits.
+ */
 static struct mirror *mirror_next_due(struct container *c)
 {
 	ktime_t now = ktime_get();
@@ -1108,7 +1197,10 @@ static struct mirror *mirror_next_due(struct container *c)
 	return m;
 }
 
-/* Did a fault fail since the memory has gone off again? Then a look will tell when. */
+/*
+ * A fault failed. Is the reason that the memory is off again? Then a check of the
+ * source can tell when it is on.
+ */
 static bool mirror_is_off_again(struct mirror *m)
 {
 	struct span piece;
@@ -1118,7 +1210,10 @@ static bool mirror_is_off_again(struct mirror *m)
 				     m->seg.mapping->prot, &m->backing);
 }
 
-/* On the account of whoever mapped it, like the first time. */
+/*
+ * Try to establish a revoked mirror. The memory that this allocates is charged to the
+ * memory cgroup of the mirror's mm, as when the mirror was mapped.
+ */
 static int mirror_try_restore(struct mirror *m)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(m->notifier.mm);
@@ -1133,10 +1228,11 @@ static int mirror_try_restore(struct mirror *m)
 }
 
 /*
- * What a try that failed makes of a mirror, unless something else has come in
- * between. Memory that is off is for a look to find on again. A try that found a
- * lock taken, or collided with invalidations, looked at nothing: it is made up for,
- * however long the memory has been away.
+ * Queue a mirror again after a failed attempt, unless another event has queued it
+ * elsewhere or given it up meanwhile. If the memory is off, the mirror waits until a
+ * check of its source finds it on. If the attempt found a lock taken, or was disturbed
+ * by invalidations, it has learnt nothing about the memory: so the next attempt comes
+ * soon, however long the memory has been away.
  */
 static void mirror_put_off(struct mirror *m, int why)
 {
@@ -1149,7 +1245,10 @@ static void mirror_put_off(struct mirror *m, int why)
 		mirror_queue_until(m, ktime_add_ns(ktime_get(), QUIET_NS));
 }
 
-/* Adds the time of a try that came to nothing. */
+/*
+ * Try the next mirror that is due. Returns false if there is none. Adds the time of a
+ * failed attempt to @wasted_ns.
+ */
 static bool restore_next(struct container *c, u64 *wasted_ns)
 {
 	ktime_t start = ktime_get();
@@ -1167,7 +1266,10 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 		mirror_put_off(m, ret);
 	mutex_unlock(&c->mirror_lock);
 
-	/* waiting took no CPU, but all mirrors of that memory had better rest */
+	/*
+	 * Waiting for an invalidation or a lock took no CPU time, but other mirrors
+	 * of that memory would likely have to wait, too: so end this run.
+	 */
 	if (ret == -EINPROGRESS)
 		*wasted_ns += WASTE_NS;
 	else if (ret)
@@ -1175,7 +1277,10 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 	return true;
 }
 
-/* The source whose turn it is to be looked at, if any, put behind the others. */
+/*
+ * If a source is due to be checked, return a mirror that waits for it, and in @addr a
+ * user address of that mirror. The source moves to the end of the list.
+ */
 static struct mirror *source_next_look(struct container *c, ktime_t now,
 				       unsigned long *addr)
 {
@@ -1193,7 +1298,12 @@ static struct mirror *source_next_look(struct container *c, ktime_t now,
 	return m;
 }
 
-/* Of a mirror that still waits. If it could not tell, another of its source may. */
+/*
+ * Act on the result of a check that was made through a mirror, which still waits. If
+ * the memory is on, all waiting mirrors of the source are to be tried. If the check
+ * could not tell (-EFAULT), this mirror is tried at times of its own, and the source
+ * is checked at once through the next mirror that waits for it.
+ */
 static void source_was_looked_at(struct container *c, struct mirror *m,
 				 ktime_t now, int on)
 {
@@ -1211,7 +1321,10 @@ static void source_was_looked_at(struct container *c, struct mirror *m,
 	}
 }
 
-/* One look at one device, by one of the mirrors that wait for it. */
+/*
+ * Check one source, through one of the mirrors that wait for it. Returns false if no
+ * check is due. Adds the time that the check takes to @wasted_ns.
+ */
 static bool source_look_next(struct container *c, u64 *wasted_ns)
 {
 	ktime_t now = ktime_get();
@@ -1236,7 +1349,10 @@ static bool source_look_next(struct container *c, u64 *wasted_ns)
 	return true;
 }
 
-/* One look or one try, if nobody else has the lock. */
+/*
+ * Make one check or one attempt, if no other thread holds container->lock. Returns
+ * false if nothing was due, or the lock was taken.
+ */
 static bool restore_step(struct container *c, u64 *wasted_ns)
 {
 	bool more;
@@ -1251,9 +1367,10 @@ static bool restore_step(struct container *c, u64 *wasted_ns)
 }
 
 /*
- * A user may have many mirrors of a dead device, or mirrors of many pieces one
- * of which is protected: what comes to nothing is followed by a rest, so that it
- * takes a share of one CPU, however slow that is. What succeeds is not held up.
+ * The restore work. A user may have many mirrors of a dead device, or mirrors of many
+ * pieces one of which mprotect() has restricted, so attempts may fail without end.
+ * After failures the work rests in proportion to the time that they took, so it uses
+ * only a part of one CPU, however slow that CPU is. Successful attempts cause no rest.
  */
 static void restore_run(struct work_struct *work)
 {
@@ -1271,7 +1388,7 @@ static void restore_run(struct work_struct *work)
 }
 
 /**
- * mirror_restore_init() - Prepare a new container's restore and watch
+ * mirror_restore_init() - Prepare the restore work and the watch of a new container
  * @c: the container, zeroed
  *
  * Return: 0, or -ENOMEM.
@@ -1291,8 +1408,9 @@ int mirror_restore_init(struct container *c)
 }
 
 /**
- * mirror_restore_exit() - The end of a container's restore and watch
- * @c: the container, which has no mirrors any more
+ * mirror_restore_exit() - Cancel a container's restore work and watch
+ * @c: the container, which has no mirrors any more; its mirror_lock is not held, since
+ *     this waits for work that takes it
  */
 void mirror_restore_exit(struct container *c)
 {

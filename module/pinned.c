@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pinned segments own the pins on the pages of a stretch of RAM and their
- * IOMMU entries, and see to it that the pages are charged to their mapping.
+ * A pinned segment owns the pins on the pages of a range of RAM and their IOMMU
+ * entries, and charges the pages to its mapping.
  *
- * Pages are pinned in batches and gathered into extents. An extent goes to
- * the IOMMU once the next one has begun, so that the end of a batch never
- * costs a large IOMMU page. The extents are remembered: unmapping is one
- * iommu_unmap() and an unpin by range. Memory too scattered to be worth
- * remembering is read back from the IOMMU's tables instead.
+ * Pages are pinned in batches and gathered into extents. An extent is mapped in
+ * the IOMMU once the next one has begun. So the end of a batch never splits memory
+ * that one large IOMMU page could map. The segment remembers its extents, so it is
+ * unmapped with one iommu_unmap() and unpinned by range. If the memory is too
+ * scattered for that to be worth the memory it takes, the segment is "scattered": it
+ * remembers no extents, and its pages are read back from the IOMMU's tables when it
+ * is unmapped.
  *
- * A page of hugetlb is mapped as a whole and cannot be given back in part. So
- * a segment of them has one pin on each folio instead of one on each page, and
- * costs by the folio. Such a segment has nothing else in it.
+ * The kernel maps and frees a page of hugetlb only as a whole. So a segment of
+ * hugetlb memory has one pin on each folio instead of one on each page, and its
+ * cost depends on the number of folios. Such a segment contains no other memory.
  *
  * container->lock guards all of it.
  */
@@ -37,25 +39,31 @@
 #include "pinned.h"
 #include "tree.h"
 
-/* Fast GUP holds off interrupts for a batch: tens of microseconds. */
+/*
+ * Pages in one batch: at most BATCH_MAX, since fast GUP disables interrupts for a
+ * whole batch, which takes tens of microseconds. BATCH_FIRST need no allocation.
+ */
 #define BATCH_MAX	2048UL
 #define BATCH_FIRST	16UL
 
-/* How much is unpinned or read back between two looks at the scheduler. */
+/* Pages that are unpinned or read back between two calls of cond_resched(). */
 #define STEP_PAGES	(32UL << 10)
 
-/* Extents of one segment that are remembered, however large it is. */
+/* The most extents that a segment remembers, however large it is. */
 #define EXTENTS_MAX	SZ_1M
 
 /*
- * Extents read back from the IOMMU's tables for one flush: of single pages as many
- * as a page table has, so that none need be left behind.
+ * Extents that are read back from the IOMMU's tables, unmapped and flushed in one
+ * step. READ_BACK_MAX is the number of entries in a page table, so that even single
+ * pages fill a table in one step: a table that is unmapped in two steps would stay
+ * behind, empty. READ_BACK_ALIGN is the size that a table maps, and READ_BACK_FEW the
+ * number used if no memory can be allocated.
  */
 #define READ_BACK_MAX	512U
 #define READ_BACK_ALIGN	SZ_2M
 #define READ_BACK_FEW	16U
 
-/* Pages of one pin_user_pages_fast(); small mappings need no allocation. */
+/* Room for the pages of one batch; @few, if no more are needed. */
 struct batch {
 	struct page **pages;
 	unsigned long max;
@@ -67,7 +75,10 @@ static struct pinned *to_pinned(struct segment *s)
 	return container_of(s, struct pinned, seg);
 }
 
-/* The room in the mapping is free while it belongs to none. */
+/*
+ * Use the room in the mapping if it is free, else allocate. It is free while its
+ * segment has no mapping.
+ */
 static struct pinned *pinned_alloc(struct mapping *m, size_t offset)
 {
 	struct pinned *p = &m->room;
@@ -98,7 +109,10 @@ static int pinned_prot(const struct pinned *p)
 	return p->seg.mapping->prot | IOMMU_CACHE;
 }
 
-/* A thousandth of what is mapped, and some for those that map little. */
+/*
+ * How many extents a segment of @size may remember: they may take a thousandth of
+ * @size, and eight more for small mappings.
+ */
 static unsigned int extents_worth_it(const struct pinned *p, size_t size)
 {
 	return min_t(size_t, 8 + size / (1024 * sizeof(*p->extents.v)),
@@ -126,12 +140,12 @@ static void batch_enlarge(struct batch *b, unsigned long npages)
 		return;
 	pages = kvmalloc_array(max, sizeof(*pages), GFP_KERNEL | __GFP_NOWARN);
 	if (!pages)
-		return; /* slower, not less */
+		return; /* go on with small batches: slower, but correct */
 	b->pages = pages;
 	b->max = max;
 }
 
-/* From @page to the end of its folio, at most @npages. */
+/* The number of pages from @page to the end of its folio, at most @npages. */
 static unsigned long rest_of_folio(struct page *page, unsigned long npages)
 {
 	struct folio *folio = page_folio(page);
@@ -141,9 +155,10 @@ static unsigned long rest_of_folio(struct page *page, unsigned long npages)
 }
 
 /*
- * One pin for all that a page of hugetlb has from @vaddr on. Only while its VMA
- * is held still does the folio say what is mapped behind the page. Returns how
- * many pages that is; not above 0 if it is not hugetlb or cannot be pinned.
+ * Put one pin on the hugetlb folio at @vaddr. mmap_lock is held while the VMA is
+ * checked and the page is pinned: only a VMA that cannot change meanwhile proves that
+ * the rest of the folio is mapped behind the page. Returns how many pages the pin
+ * stands for, 0 if the memory is not hugetlb, or a negative errno.
  */
 static long pin_hugetlb(struct mm_struct *mm, unsigned long vaddr,
 			unsigned long npages, unsigned int flags,
@@ -162,10 +177,11 @@ static long pin_hugetlb(struct mm_struct *mm, unsigned long vaddr,
 }
 
 /*
- * Fast GUP works on the caller's own memory only, and there it is for what can be
- * had at once. Its own way to fault in the rest would ask for the thread's
- * protection keys, which DMA knows nothing of, and since 6.3 it would wait for a
- * userfaultfd, with container->lock held.
+ * Pin the next pages. Fast GUP works on the caller's own memory only, and is used
+ * with FOLL_NOFAULT, so it takes only pages that are present. If it faulted pages in,
+ * it would check the thread's protection keys, which do not apply to DMA, and since
+ * 6.3 it would wait for a userfaultfd while container->lock is held. So the pages
+ * that are not present are pinned as another process's pages are.
  */
 static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
 		      unsigned long npages, unsigned int flags,
@@ -188,8 +204,9 @@ static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
 }
 
 /*
- * Pin what comes next, at most @npages. What comes first makes a segment one of
- * hugetlb or not; for a few pages it is not worth to look.
+ * Pin the next pages of the segment, at most @npages. The first page decides whether
+ * the segment is one of hugetlb; for up to BATCH_FIRST pages it is not worth finding
+ * out, and the segment is an ordinary one.
  */
 static long batch_pin(struct batch *b, struct pinned *p, unsigned long npages)
 {
@@ -217,17 +234,18 @@ static long batch_pin(struct batch *b, struct pinned *p, unsigned long npages)
 static bool page_is_nth(const struct page *page, const struct page *nth,
 			unsigned long n)
 {
-	/* of a GiB of pages even the division by a page's size shows */
+	/* page_to_pfn() divides by sizeof(struct page), measurable for a GiB of pages */
 	if (IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP))
 		return nth == page + n;
 	return page_to_pfn(nth) == page_to_pfn(page) + n;
 }
 
 /*
- * Up to the end of its folio, if that is all of one kind: then no struct page
- * is looked at but the first. Only what has no mapping, a driver's own memory,
- * can be reserved in part. Every page is compared: whoever maps the pages of a
- * folio in another order must not get others than these.
+ * How many pages follow the first one in memory, within its folio; 1 if the folio
+ * is small or may be reserved in part. Only a folio without a mapping, which is
+ * memory of a driver, can be reserved in part. For all other folios only the first
+ * struct page is read: the addresses of the others are compared. All of them are
+ * compared, since a program may have mapped a folio's pages in another order.
  */
 static unsigned long run_in_folio(struct page **pages, unsigned long npages)
 {
@@ -243,9 +261,9 @@ static unsigned long run_in_folio(struct page **pages, unsigned long npages)
 }
 
 /*
- * Pages that follow each other in memory. The zero page is a run of its own, for
- * no pin on it is ever given back, and reserved pages are apart from others, for
- * they are not charged to anybody.
+ * How many pages from the first one on follow each other in memory, so that they make
+ * one run. The zero page is a run of its own, since it is never unpinned. Reserved and
+ * other pages are never in one run, since reserved pages are not charged.
  */
 static unsigned long run_length(struct page **pages, unsigned long npages)
 {
@@ -311,7 +329,10 @@ static int extents_add_run(struct extents *ex, const struct extent *run)
 	return 0;
 }
 
-/* The segment's last part (bytes), with that many pages of a kind that costs. */
+/*
+ * Charge the last @size bytes of the segment, which have @payable pages that are
+ * charged at all, less those that are charged already for pins of emulated devices.
+ */
 static int charge_last(struct container *c, struct pinned *p, size_t size,
 		       unsigned long payable)
 {
@@ -322,7 +343,10 @@ static int charge_last(struct container *c, struct pinned *p, size_t size,
 	return charge(c, p->seg.mapping, payable - min(payable, paid));
 }
 
-/* Takes over the pins of the batch, also when it fails. */
+/*
+ * Add a batch of pages to the segment, and charge them. The segment owns the pins from
+ * here on; on failure, those of pages that were not added are dropped.
+ */
 static int add_batch(struct container *c, struct pinned *p,
 		     struct page **pages, unsigned long npages)
 {
@@ -352,7 +376,11 @@ static int add_batch(struct container *c, struct pinned *p,
 	return ret ?: charge_last(c, p, npages << PAGE_SHIFT, payable);
 }
 
-/* Takes over the pin, also when it fails: one will do for each folio. */
+/*
+ * Add the pages of a hugetlb folio to the segment, and charge them. The segment owns
+ * the pin from here on; on failure the pin is dropped. It is also dropped if these
+ * pages extend the last extent within the same folio, which that extent has pinned.
+ */
 static int add_hugetlb(struct container *c, struct pinned *p,
 		       struct page *page, unsigned long npages)
 {
@@ -376,8 +404,8 @@ static int add_hugetlb(struct container *c, struct pinned *p,
 }
 
 /*
- * Bring the IOMMU up to date, but for the last extent unless this is the end:
- * it may grow.
+ * Map the extents that are not in the IOMMU yet. The last extent may still grow, so it
+ * is left out unless @end says that no more pages will come.
  */
 static int pinned_map_extents(struct container *c, struct pinned *p, bool end)
 {
@@ -385,7 +413,7 @@ static int pinned_map_extents(struct container *c, struct pinned *p, bool end)
 	unsigned int i, nr = p->extents.nr;
 	int ret;
 
-	/* those not mapped yet are the last ones */
+	/* the extents that are not mapped yet are the last ones of the array */
 	for (i = nr; i && p->extents.v[i - 1].iova >= next; i--)
 		;
 	if (!end && nr)
@@ -401,7 +429,10 @@ static int pinned_map_extents(struct container *c, struct pinned *p, bool end)
 	return 0;
 }
 
-/* From now on remember only what the IOMMU has not got. */
+/*
+ * Make the segment a scattered one: forget the extents that are in the IOMMU, and keep
+ * only those that are not mapped yet.
+ */
 static void forget_mapped(struct pinned *p)
 {
 	dma_addr_t next = segment_iova(&p->seg) + p->mapped;
@@ -458,7 +489,10 @@ static int pinned_map_batches(struct container *c, struct pinned *p,
 	return ret;
 }
 
-/* Room for extents read back; the little on the stack is enough, if slow. */
+/*
+ * Room for extents that are read back. If no memory can be allocated, the room on the
+ * stack is used, which takes more steps.
+ */
 struct read_back {
 	struct extents ex;
 	struct extent few[READ_BACK_FEW];
@@ -482,11 +516,12 @@ static void read_back_free(struct read_back *rb)
 }
 
 /*
- * End what was read back where a page table does, if it contains such a place: the
- * driver frees a table when all of it is unmapped by one call, and otherwise keeps
- * it, empty. Neither an IOMMU page nor a folio with one pin may be cut; a page
- * larger than what a table maps is in no extent of less than two of that.
- * Returns how many bytes are left of @done.
+ * Shorten a step of @done bytes so that it ends where a page table ends, if a table ends
+ * inside it. An IOMMU driver frees a table if one call unmaps all of it; a table that is
+ * unmapped in several calls stays behind, empty. Neither an IOMMU page nor a hugetlb
+ * folio with one pin may be split, so an extent that might contain one is kept whole: an
+ * IOMMU page larger than a table maps can only be in an extent of at least twice that
+ * size. Returns the length of the step (bytes).
  */
 static size_t end_with_table(const struct pinned *p, dma_addr_t iova, size_t done,
 			     struct extents *ex)
@@ -508,9 +543,9 @@ static size_t end_with_table(const struct pinned *p, dma_addr_t iova, size_t don
 }
 
 /*
- * Find what a scattered segment has at @iova, from the first domain's tables:
- * as many extents as there is room for, all of them whole, since no IOMMU page
- * reaches from one into the next. Returns how many bytes they are.
+ * Read the extents of a scattered segment at @iova from the first domain's tables, as
+ * many as there is room for. Each is whole: no IOMMU page reaches from one extent into
+ * the next. Returns how many bytes they have.
  */
 static size_t read_back(struct container *c, dma_addr_t iova, size_t len,
 			struct read_back *rb)
@@ -538,7 +573,10 @@ static size_t read_back(struct container *c, dma_addr_t iova, size_t len,
 	return done;
 }
 
-/* The pages are known only while they are in the tables: step by step. */
+/*
+ * Unmap and unpin a scattered segment in steps. Its pages are known only while they are
+ * in the IOMMU's tables, so each step reads its extents before it unmaps them.
+ */
 static void unmap_scattered(struct container *c, struct pinned *p)
 {
 	dma_addr_t iova = segment_iova(&p->seg);
@@ -582,7 +620,7 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 	} else {
 		unmapped = unmap_remembered(c, p);
 	}
-	/* memory that a device may still reach is lost, but nobody else's */
+	/* leak the pages rather than free what a device can still write */
 	if (unmapped)
 		pinned_unpin_all(p);
 	extents_free(&p->extents);
@@ -596,12 +634,11 @@ static void pinned_destroy(struct container *c, struct pinned *p)
  * @offset: where in the mapping to start (bytes)
  * @size: how far it may reach (bytes)
  *
- * Goes as far as there is memory that can be pinned.
+ * The segment ends before the first page that cannot be pinned, or after @size bytes.
  *
- * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT
- * if the first page cannot be pinned, -ENOMEM for want of memory or beyond
- * RLIMIT_MEMLOCK, -EINTR if the caller is being killed, or what the IOMMU
- * driver said.
+ * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT if the
+ * first page cannot be pinned, -ENOMEM if memory cannot be allocated or RLIMIT_MEMLOCK
+ * would be exceeded, -EINTR if the caller is being killed, or the IOMMU driver's errno.
  */
 struct segment *pinned_map(struct container *c, struct mapping *m,
 			   size_t offset, size_t size)
@@ -627,11 +664,11 @@ struct segment *pinned_map(struct container *c, struct mapping *m,
 }
 
 /**
- * pinned_remembered() - Is it known what is pinned, without the IOMMU's tables?
+ * pinned_remembered() - Does a segment remember which pages it has pinned?
  * @c: the container, its lock held
  * @s: the segment
  *
- * Return: true if the segment holds its runs of pages itself.
+ * Return: true if it does; false if only the IOMMU's tables tell.
  */
 bool pinned_remembered(struct container *c, struct segment *s)
 {
@@ -640,11 +677,12 @@ bool pinned_remembered(struct container *c, struct segment *s)
 }
 
 /**
- * pinned_set_mapped() - Are the entries of a remembered segment there?
+ * pinned_set_mapped() - Note whether a remembered segment has IOMMU entries
  * @c: the container, its lock held
  * @s: the segment
- * @mapped: false if its mapping takes them out, with those around it: then the next
- *	    thing to happen to it is pinned_unmap(), after a flush; true if it could not
+ * @mapped: false if the caller unmaps them together with those of adjacent mappings;
+ *	    then the caller flushes, and after that calls pinned_unmap(). true if that
+ *	    unmap failed, so that pinned_unmap() has to unmap them
  */
 void pinned_set_mapped(struct container *c, struct segment *s, bool mapped)
 {
