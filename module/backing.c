@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From user addresses to device memory. Everything learned here is true only
- * until mmap_lock is dropped; mirror.c sees to it that nothing stale is used.
+ * From user addresses to device memory. What this file finds out is true only until
+ * mmap_lock is dropped; mirror.c uses it only if no invalidation has come since.
  *
- * A VMA of vfio-pci maps one BAR in one piece, so one page-table entry tells
- * where all of it is, provided that it agrees with what the VMA and the PCI
- * device say. Any other VMA is walked, entry by entry.
+ * A VMA of vfio-pci maps one BAR in one piece. So one page-table entry tells where the
+ * whole VMA is, if the entry agrees with vm_pgoff and with the PCI device's BARs. The
+ * page tables of any other VMA are read entry by entry. No lock of this file's own.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -26,13 +26,13 @@
 #include "owner.h"
 #include "params.h"
 
-/* One entry of the process's page tables, without its lock. */
+/* A copy of one entry of the process's page tables; the entry's lock is not held. */
 struct entry {
 	unsigned long pfn;
 	unsigned long last; /* last user address it maps */
 };
 
-/* The permission GUP would ask for, so that RAM and devices are alike. */
+/* Does the VMA have the permission that GUP would require if it were RAM? */
 static bool vma_permits(const struct vm_area_struct *vma, int prot)
 {
 	return vma->vm_flags & (prot & IOMMU_WRITE ? VM_WRITE : VM_READ);
@@ -44,9 +44,10 @@ static struct vfio_device *vma_vfio_device(const struct vm_area_struct *vma)
 }
 
 /*
- * vfio_pci_core_mmap() if that module is loaded; tether does not depend on it.
- * An open device keeps its driver's module, so while there is a VMA to compare
- * with it does not change.
+ * The address of vfio_pci_core_mmap() while vfio_pci_core is loaded, else NULL; tether
+ * does not depend on that module. A VMA keeps its device open, and an open device keeps
+ * its driver's module loaded. So the address does not change while there is a VMA of the
+ * module to compare it with.
  */
 static int (*core_mmap)(struct vfio_device *vdev, struct vm_area_struct *vma);
 
@@ -75,7 +76,7 @@ static struct notifier_block module_notifier = {
 	.notifier_call = module_changed,
 };
 
-/* The device, if it is vfio-pci's own code that maps its memory. */
+/* The VMA's device if vfio-pci's own code has mapped its memory, else NULL. */
 static struct vfio_pci_core_device *vma_vfio_pci(const struct vm_area_struct *vma)
 {
 	struct vfio_device *vdev = vma_vfio_device(vma);
@@ -99,17 +100,20 @@ static void backing_set_name(struct backing *b,
 	b->offset = 0;
 }
 
-/* RAM that is only mapped like a device's: its owner may free it any time. */
+/*
+ * Is the frame ordinary RAM that a driver has mapped like device memory? That is refused,
+ * since the RAM's owner may free it at any time.
+ */
 static bool pfn_is_ram(unsigned long pfn)
 {
 	return pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn));
 }
 
 /*
- * Does an entry have to permit what the VMA does? Not if all it stands in the
- * way of is that the kernel hears of the first write: after clear_refs those of
- * a VMA are read-only, and so are new ones. Where a write might be for another
- * page it has to.
+ * Must a page-table entry permit the write, or is the VMA's permission enough? The
+ * VMA's is enough for a shared mapping of a VFIO device: after clear_refs its entries are
+ * read-only, new ones as well, but only so that the kernel notices the first write. For
+ * other memory the entry must permit it, since a write might go to another page.
  */
 static bool entry_decides(const struct vm_area_struct *vma)
 {
@@ -134,10 +138,10 @@ static int read_entry(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * Read an entry, faulting it in if need be: twice where the first fault makes
- * one that does not permit the write. -EAGAIN: mmap_lock was dropped and taken
- * again, so @vma may be gone; not with @keep_lock, for which a fault handler has
- * to do without. -ENXIO: a VFIO device has no memory there now.
+ * Read an entry, and fault it in if necessary: twice if the first fault makes an entry
+ * that does not permit the write. Returns -EAGAIN if the fault handler dropped mmap_lock
+ * and took it again, so that @vma may have been freed; with @keep_lock the handler may not
+ * drop it. Returns -ENXIO if the memory of a VFIO device is off.
  */
 static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 		       bool write, bool keep_lock, struct entry *e)
@@ -163,9 +167,9 @@ static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * Would vfio-pci's fault handler find the device awake and its memory on? Its shadow
- * of the command register and the power states say so, without a lock. An
- * answer that is out of date costs a try, no more.
+ * Would vfio-pci's fault handler find the device awake and its memory on? Reads
+ * vfio-pci's shadow of the command register and the device's power state without a lock.
+ * If the answer is out of date, that costs only an attempt to restore.
  */
 static bool vfio_pci_memory_on(struct vfio_pci_core_device *vdev)
 {
@@ -173,24 +177,24 @@ static bool vfio_pci_memory_on(struct vfio_pci_core_device *vdev)
 	struct pci_dev *pdev = vdev->pdev;
 	int state;
 
-	/* data_race(): vfio-pci writes it under memory_lock */
+	/* data_race(): vfio-pci writes the flag under memory_lock */
 	if (data_race(READ_ONCE(vdev->pm_runtime_engaged)))
 		return false;
-	/* data_race(): the PCI core writes it, with no lock that could be taken here */
+	/* data_race(): the PCI core writes the state, and no lock usable here guards it */
 	state = (__force int)data_race(READ_ONCE(pdev->current_state));
 	if (state >= (__force int)PCI_D3hot)
 		return false;
 	if (pdev->no_command_memory)
 		return true;
-	/* data_race(): vfio-pci writes it under memory_lock */
+	/* data_race(): vfio-pci writes the shadow under memory_lock */
 	return le16_to_cpu(data_race(READ_ONCE(*command))) & PCI_COMMAND_MEMORY;
 }
 
 /*
- * Would a fault get anywhere? If the memory is off, vfio_pci_memory_on() says so
- * without the locks that a hot reset only tries to take. And memory_lock is held while
- * a device is reset, for up to seconds; a fault would wait for that, with mmap_lock
- * held.
+ * Is a fault likely to succeed, and at once? vfio_pci_memory_on() tells if the memory is
+ * off. It takes none of the locks that a hot reset takes with trylock, so it makes none
+ * fail. While a device is reset, for up to seconds, vfio-pci holds memory_lock; a fault
+ * would wait for that with mmap_lock held, so this tries the lock first.
  */
 static bool vfio_pci_worth_a_fault(struct vfio_pci_core_device *vdev)
 {
@@ -210,9 +214,11 @@ static bool vma_is_filled(struct vm_area_struct *vma, unsigned long addr)
 }
 
 /*
- * What has to be true of a VMA before its entries are believed: its driver
- * knows of it, so that it takes them away when the memory goes. mremap() moves
- * entries behind the back of older vfio-pci: then they are made anew.
+ * Before the entries of a VMA are read, make sure that vfio-pci tracks the VMA, so that
+ * it will zap them when the memory is turned off. Older kernels' vfio-pci does not notice
+ * when mremap() moves entries to a new VMA: such entries are zapped here, and the next
+ * fault makes them again. Returns -EBUSY if the caller may not wait and a fault would fail
+ * or have to wait.
  */
 static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
 		       const struct backing *b)
@@ -227,7 +233,7 @@ static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
 	return 0;
 }
 
-/* The memory BAR that all of this is in, or -1. */
+/* The number of the memory BAR that contains all these physical addresses, or -1. */
 static int pci_dev_find_bar(struct pci_dev *pdev, phys_addr_t first,
 			    phys_addr_t last)
 {
@@ -245,8 +251,9 @@ static int pci_dev_find_bar(struct pci_dev *pdev, phys_addr_t first,
 }
 
 /*
- * Where vfio-pci says an address of its VMA is. vm_pgoff is the page frame
- * on older kernels, the region's index and the offset in it on newer ones.
+ * Does the vm_pgoff that vfio-pci has set say that the user address maps @phys? On older
+ * kernels vm_pgoff is a page frame number, on newer ones the region's index and the offset
+ * in the region; either meaning is accepted.
  */
 static bool vfio_pci_says(const struct vm_area_struct *vma, unsigned long addr,
 			  struct pci_dev *pdev, phys_addr_t phys)
@@ -277,9 +284,10 @@ static bool vma_maps_one_bar(const struct vm_area_struct *vma,
 }
 
 /*
- * Where a VMA is linear, one entry in each upper-level table is looked at:
- * that keeps the table populated, without which mprotect() tells no notifier
- * on kernels that fault a BAR in page by page.
+ * Fault in and check one entry for each further PUD of a VMA that maps one BAR in one
+ * piece. On kernels that fault a BAR in page by page, mprotect() calls notifiers only for
+ * ranges whose tables are populated down to the PUD; the entry populates them. Returns
+ * -EXDEV if an entry shows that the VMA is not linear.
  */
 static int resolve_linear(struct vm_area_struct *vma, unsigned long addr,
 			  unsigned long last, bool write, bool keep_lock,
@@ -301,8 +309,9 @@ static int resolve_linear(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * Add what lies at @addr, in one VMA, to the extents: all of it if it is
- * linear, else one entry. *@addr moves on.
+ * Add the memory at *@addr to the extents: up to @last if the VMA maps one BAR in one
+ * piece, else what one page-table entry maps. @last is in the same VMA. Advances *@addr
+ * and @e to the address behind that memory.
  */
 static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
 			unsigned long last, bool write, bool keep_lock,
@@ -336,7 +345,10 @@ static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
 	return 0;
 }
 
-/* Said once, of the first address: restore may begin behind it. */
+/*
+ * Note the region and offset of the mirror's first address. Done only once, since restore
+ * may begin at a later address.
+ */
 static void backing_set_region(struct backing *b,
 			       const struct vm_area_struct *vma,
 			       phys_addr_t phys)
@@ -363,17 +375,17 @@ static bool vma_still_matches(const struct vm_area_struct *vma, int prot,
 }
 
 /**
- * backing_memory_is_on() - Is it worth to try a mirror again?
- * @mm: the address space, which the caller may look at as owner_look_begin() has it
+ * backing_memory_is_on() - Is it worth trying a mirror again?
+ * @mm: the address space; the caller fulfils the conditions of owner_look_begin()
  * @addr: a user address of the mirror
  * @prot: IOMMU_* permissions wanted
  * @b: what backing_find() had found there
  *
- * Never waits, and faults nothing in.
+ * Takes mmap_lock with trylock. Never waits, and faults no page in.
  *
- * Return: 1 if a fault is likely to succeed; 0 if the device's memory is off or
- * being reset; -EINPROGRESS if mmap_lock is taken; -EFAULT if only a fault can
- * tell, or nothing of @b is there any more.
+ * Return: 1 if a fault is likely to succeed; 0 if the device's memory is off or the
+ * device is being reset; -EINPROGRESS if mmap_lock is taken; -EFAULT if only a fault
+ * can tell, if the VMA at @addr does not match @b any more, or if the mm has no users.
  */
 int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 			 const struct backing *b)
@@ -394,7 +406,10 @@ int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 	return ret;
 }
 
-/* For restore, only a look; for a caller that holds the users, with patience. */
+/*
+ * Take mmap_lock for reading. Restore does not hold the mm's users, so for it this is
+ * owner_look_begin(), which does not wait. Other callers hold them, and wait.
+ */
 static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 {
 	if (!b->no_wait)
@@ -404,7 +419,7 @@ static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 	return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
 }
 
-/* What backing_resolve() does, whatever strict_mmio_maps says. */
+/* Does the work of backing_resolve(), without a check of strict_mmio_maps. */
 static int backing_resolve_any(struct mm_struct *mm, unsigned long first,
 			       unsigned long last, int prot, struct backing *b,
 			       dma_addr_t iova, struct extents *ex)
@@ -426,7 +441,7 @@ static int backing_resolve_any(struct mm_struct *mm, unsigned long first,
 			ret = -EFAULT;
 			break;
 		}
-		/* with the memory off the VMAs are looked at, no more */
+		/* if the memory is off, check the other VMAs, but fault nothing in */
 		if (off) {
 			addr = vma->vm_end;
 			continue;
@@ -458,8 +473,10 @@ static bool backing_is_forbidden(const struct backing *b)
 }
 
 /*
- * The advice is for memory that strict_mmio_maps alone keeps out. RAM that a driver
- * maps like a device's, for one, is -EFAULT without it, too: so it is tried.
+ * Refuse memory that strict_mmio_maps forbids. The log line advises to turn the parameter
+ * off, so it is written only if that would help. Other memory, such as RAM that a driver
+ * has mapped like device memory, would fail with -EFAULT even then. To find out, resolve
+ * the memory, and drop the result.
  */
 static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
 			  struct backing *b)
@@ -476,19 +493,18 @@ static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
 }
 
 /**
- * backing_find() - Look at the memory behind a user address
- * @mm: the address space
- * @first: the address (bytes)
- * @last: how far to look
+ * backing_find() - Find out what memory is behind a user address
+ * @mm: the address space, whose users the caller holds
+ * @first: the user address (bytes)
+ * @last: last user address of the range that is wanted
  * @prot: IOMMU_* permissions wanted
- * @b: what was found
+ * @b: set to what was found
  *
  * Takes mmap_lock.
  *
- * Return: 0 if it is device memory that may be mapped like this; -EFAULT if
- * there is none or the user's own mapping does not permit it; -EPERM, with a
- * line in the log, if nothing but strict_mmio_maps keeps it out; -ENOMEM;
- * -EINTR.
+ * Return: 0 if it is device memory that may be mapped with @prot; -EFAULT if there is no
+ * device memory or the user's own mapping does not permit @prot; -EPERM, with a line in
+ * the log, if only strict_mmio_maps forbids the memory; -ENOMEM; -EINTR.
  */
 int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 		 int prot, struct backing *b)
@@ -527,22 +543,23 @@ out:
 
 /**
  * backing_resolve() - Find the physical addresses of device memory
- * @mm: the address space, whose users the caller holds, or which it only looks at
+ * @mm: the address space; the caller holds its users, or with @b->no_wait fulfils the
+ *	conditions of owner_look_begin()
  * @first: first user address
  * @last: last user address
  * @prot: IOMMU_* permissions wanted
- * @b: what backing_find() had found there; gets its region
- * @iova: device address that @first has
+ * @b: what backing_find() had found there; its region and offset are set
+ * @iova: device address that @first is to have
  * @ex: the extents are added to these
  *
- * Takes mmap_lock, and faults in what is needed, so on return the process's
- * own mapping of all of it works and its driver knows of it. The extents may
- * be used only if no invalidation came since before the call.
+ * Takes mmap_lock, and faults in the page-table entries that are needed. So on return the
+ * process's own mapping has entries there, and the memory's driver tracks the VMA. The
+ * extents may be used only if no invalidation has come since before the call.
  *
- * Return: 0; -EFAULT if some of it is not there, or no longer what @b says;
- * -ENXIO if that is not so, but a VFIO device's memory is off; -EBUSY instead
- * of waiting for a device, -EINPROGRESS instead of waiting for mmap_lock;
- * -ENOMEM; -EINTR.
+ * Return: 0; -EFAULT if some of the memory cannot be mapped with @prot or does not match
+ * @b any more; -ENXIO if all of it matches, but the memory of a VFIO device is off; with
+ * @b->no_wait, -EBUSY where a fault would fail or have to wait for a device, and
+ * -EINPROGRESS if mmap_lock is taken; -ENOMEM; -EINTR.
  */
 int backing_resolve(struct mm_struct *mm, unsigned long first,
 		    unsigned long last, int prot, struct backing *b,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Domains: writing IOMMU entries, and flushing what was taken out.
+ * Domains: this file makes and removes IOMMU entries, and flushes the IOTLB.
  *
- * The list of a container's domains is group.c's, which changes it with container->lock
- * and mirror_lock held, so either is enough to go through it: revocation has mirror_lock
- * alone. What was unmapped and not flushed yet is under the lock that its segments are
- * under.
+ * group.c owns the list of a container's domains and changes it with container->lock and
+ * mirror_lock held. So a thread that holds either may walk the list; revocation holds
+ * mirror_lock only. struct unflushed of pinned segments is guarded by container->lock,
+ * that of mirrors by mirror_lock.
  */
 #include <linux/iommu.h>
 #include <linux/list.h>
@@ -21,14 +21,15 @@
 #include "extent.h"
 #include "params.h"
 
-/* At most this much between two looks at the scheduler; a power of two. */
+/* The most that is mapped or unmapped between two cond_resched(); powers of two. */
 #define MAP_STEP	SZ_1G
 #define UNMAP_STEP	(16UL * SZ_1G)
 
 /*
- * A step ends where an aligned one does, so that no large page is cut, and is one
- * call of the driver: if several were made and the last fails, the core unmaps the
- * others, in one gather (compat/unmap.h says why that must not be).
+ * The length of the next step of a map (bytes). A step ends at a multiple of MAP_STEP at
+ * the latest, so that it splits no large page. Each step is one call of the driver: if
+ * the core made several and a later one failed, the core would unmap the earlier ones
+ * with one gather, which compat/unmap.h says must not happen.
  */
 static size_t domain_map_step(struct domain *d, const struct extent *e,
 			      size_t done)
@@ -43,10 +44,11 @@ static size_t domain_map_step(struct domain *d, const struct extent *e,
 }
 
 /*
- * How much of a step that could not be mapped is in the tables all the same.
- * VT-d's driver, when it runs out of memory in the middle, leaves what it had
- * entered and does not tell the core, which then undoes none of it. Only what
- * is there may be unmapped: of a hole that driver takes more than it is told.
+ * A step could not be mapped. Returns how many bytes of it are in the tables
+ * nevertheless. If VT-d's driver runs out of memory in the middle of a step, it leaves
+ * the entries that it has made and does not tell the core, so the core undoes none of
+ * them. The caller unmaps them, and may unmap nothing else: asked to unmap addresses
+ * that are not mapped, that driver may unmap more than it was asked to.
  */
 static size_t domain_left_behind(struct domain *d, dma_addr_t iova, size_t step)
 {
@@ -65,7 +67,7 @@ static size_t domain_left_behind(struct domain *d, dma_addr_t iova, size_t step)
  * @d: the domain
  * @e: the extent
  * @prot: IOMMU_* permissions and memory type
- * @gfp: for the IOMMU's page tables; under mirror_lock it must not reclaim
+ * @gfp: how to allocate the IOMMU's page tables; under mirror_lock it must not reclaim
  *
  * Return: 0, or a negative errno with nothing of @e mapped.
  */
@@ -91,7 +93,7 @@ int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp)
 	return 0;
 }
 
-/* What was unmapped and not flushed is under the lock of those segments. */
+/* Assert that the lock is held that guards struct unflushed of this kind of segment. */
 static void domains_assert_unflushed(const struct container *c,
 				     enum segment_kind kind)
 {
@@ -128,9 +130,10 @@ unwind:
 }
 
 /*
- * Adjacent extents. The steps end where domain_map_step() may have ended one,
- * never in a large page. A driver that leaves an entry behind is beyond our help,
- * but not unnoticed; the rest still goes.
+ * Unmap a range that adjacent extents fill. A step ends where a step of
+ * domain_map_step() may have ended, so never inside a large page. If the driver unmaps
+ * nothing at an address, warn, skip a page, and unmap the rest. Returns true if all was
+ * unmapped.
  */
 static bool domain_unmap_range(struct domain *d, dma_addr_t iova, size_t len,
 			       struct iommu_iotlb_gather *gather)
@@ -154,9 +157,10 @@ static bool domain_unmap_range(struct domain *d, dma_addr_t iova, size_t len,
 }
 
 /*
- * Unmap extents, and flush what @gather has where the next range is apart from
- * it. Where a driver frees tables too early iommu_unmap_fast() flushes more
- * (compat/unmap.h).
+ * Unmap extents into @gather, without the last flush. Where the next range does not
+ * adjoin the range in @gather, that one is flushed first. For a driver that frees tables
+ * too early, iommu_unmap_fast() flushes more often (compat/unmap.h). Returns true if all
+ * was unmapped.
  */
 static bool domain_unmap_gathering(struct domain *d, const struct extent *v,
 				   unsigned int nr,
@@ -186,10 +190,10 @@ static bool domain_unmap_gathering(struct domain *d, const struct extent *v,
  * @v: the extents, by ascending IOVA, each mapped whole
  * @nr: how many
  *
- * One flush serves what is adjacent in the IOMMU, which is nearly always all.
+ * One flush serves extents whose IOVAs adjoin, which is nearly always all of them.
  *
- * Return: true, and no device can reach them; false if the IOMMU driver did
- * not unmap some of it.
+ * Return: true, and no device can reach the extents in this domain; false if the IOMMU
+ * driver did not unmap some of them.
  */
 bool domain_unmap(struct domain *d, const struct extent *v, unsigned int nr)
 {
@@ -207,7 +211,7 @@ bool domain_unmap(struct domain *d, const struct extent *v, unsigned int nr)
  * @c: the container, its lock or mirror_lock held
  * @ex: the extents
  *
- * Return: as domain_unmap(), for all of them.
+ * Return: true if domain_unmap() returned true for every domain.
  */
 bool domains_unmap(struct container *c, const struct extents *ex)
 {
@@ -221,14 +225,14 @@ bool domains_unmap(struct container *c, const struct extents *ex)
 }
 
 /**
- * domains_unmap_unflushed() - Unmap extents from every domain, for the most part
+ * domains_unmap_unflushed() - Unmap extents from every domain, to be flushed later
  * @c: the container; its mirror_lock is held for mirrors, else its lock
  * @ex: the extents
- * @kind: what segments they are of
+ * @kind: the kind of the segments that the extents belong to
  *
- * Devices may reach them until domains_flush().
+ * Devices may still reach the extents until the caller has called domains_flush().
  *
- * Return: as domain_unmap() does, but for the flush.
+ * Return: true if all was unmapped; false if the IOMMU driver did not unmap some of it.
  */
 bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
 			     enum segment_kind kind)
@@ -246,9 +250,10 @@ bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
 }
 
 /**
- * domain_flush() - End what domains_unmap_unflushed() began in one domain
+ * domain_flush() - Flush in one domain what domains_unmap_unflushed() unmapped
  * @d: the domain
- * @kind: what segments it was called for; the lock is held that it needs for them
+ * @kind: the kind of the segments; its container's mirror_lock is held for mirrors, else
+ *	  its container's lock
  */
 void domain_flush(struct domain *d, enum segment_kind kind)
 {
@@ -262,9 +267,9 @@ void domain_flush(struct domain *d, enum segment_kind kind)
 }
 
 /**
- * domains_flush() - End what domains_unmap_unflushed() began
- * @c: the container, locked as for that
- * @kind: what segments it was called for
+ * domains_flush() - Flush in every domain what domains_unmap_unflushed() unmapped
+ * @c: the container; its mirror_lock is held for mirrors, else its lock
+ * @kind: the kind of the segments
  */
 void domains_flush(struct container *c, enum segment_kind kind)
 {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Groups: which are attached, in which domain, and what happens to everything that the
- * container maps when the first one comes or the last one goes. The group of an emulated
- * device has no IOMMU, so it is in no domain but in container->emulated.
+ * Groups: which groups are attached, and in which domain; and what happens to a
+ * container's mappings when its first group is attached or its last one is detached.
+ * The group of an emulated device has no IOMMU, so it is in container->emulated and in
+ * no domain.
  *
- * container->lock guards the groups; the caller of every function here holds it. The list
- * of domains is changed with container->mirror_lock held too, since revocation goes
- * through it; a new domain gets the live mirrors in the critical section in which it
- * joins the list (mirror_join()), so no revocation can miss it.
+ * container->lock guards the groups; the caller of every function here holds it. The
+ * list of domains is changed with container->mirror_lock held, too, since revocation
+ * walks it under that lock alone. A new domain gets the LIVE mirrors in the critical
+ * section in which it joins the list (mirror_join()), so no revocation can miss it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -37,7 +38,7 @@
 #define SHARE_DOMAINS	true
 #endif
 
-/* For tests alone: as if this were the smallest page of every IOMMU. */
+/* A build for tests defines this, and acts as if every IOMMU's smallest page were 64K. */
 #ifdef TETHER_LARGE_PAGES
 #define SMALLEST_PAGE	SZ_64K
 #else
@@ -97,15 +98,15 @@ static void group_free(struct group *g)
 }
 
 /*
- * A group joins or leaves a domain in the container's list: not while mirrors
- * are being revoked from it. A driver's flush may follow what belongs to the
- * last device on an IOMMU, and detaching frees that.
+ * Make revocation wait while a group joins or leaves a domain that is in the
+ * container's list, or let it go on. When the last device on an IOMMU leaves a domain,
+ * an IOMMU driver frees structures that a flush of that domain may be using.
  *
- * No lock may be held for it that a notifier takes, since attaching allocates
- * and waits for group->mutex. So revocation waits for a flag, and nothing that
- * clears it ever waits for a notifier: all it needs is the IOMMU core and
- * driver, for a group that is ours alone, and memory, whose reclaim has no
- * business in the VMAs of devices.
+ * This cannot be a lock that notifiers take, since attaching a group allocates memory
+ * and waits for group->mutex. So revocation waits for a flag. The thread that has set
+ * the flag never waits for a notifier before it clears the flag: it needs only the IOMMU
+ * core and driver, for a group that no one else uses, and memory; and reclaim of memory
+ * does not touch the VMAs of devices.
  */
 static void set_regrouping(struct container *c, bool regrouping)
 {
@@ -141,10 +142,10 @@ static int domain_alloc_for_device(struct device *dev, void *data)
 	struct iommu_domain **iommu = data;
 
 	*iommu = iommu_paging_domain_alloc(dev);
-	return 1; /* one device speaks for its group */
+	return 1; /* stop: a domain for one device suits its whole group */
 }
 
-/* A domain with the group attached, in no list yet. */
+/* Allocate a domain and attach the group to it. The domain is in no list yet. */
 static struct domain *domain_create(struct iommu_group *group)
 {
 	struct domain *d = kzalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
@@ -186,11 +187,12 @@ static void domain_destroy(struct domain *d)
 }
 
 /*
- * Move a group from its own domain to one that the container has and whose
- * IOMMU is alike, if any accepts it.
+ * Move a group from its own domain @own to a domain in the container's list that has the
+ * same IOMMU driver and the same cache coherency, if there is one that accepts the group.
  *
- * Return: the domain it is attached to now, @own if none accepted it, or an
- * ERR_PTR, with the group attached to nothing, if @own did not take it back.
+ * Return: the domain that the group is attached to now, which is @own if no other domain
+ * accepted it; or an ERR_PTR, with the group attached to nothing, if after an attempt
+ * @own did not accept the group again.
  */
 static struct domain *domain_share(struct container *c, struct domain *own,
 				   struct iommu_group *group)
@@ -232,7 +234,7 @@ static void container_update_pgsizes(struct container *c)
 	list_for_each_entry(d, &c->domains, node)
 		c->pgsizes &= domain_pgsizes(d);
 
-	/* memory is pinned by PAGE_SIZE, which smaller IOMMU pages can make up */
+	/* memory is pinned in units of PAGE_SIZE; smaller IOMMU pages can map those */
 	if (c->pgsizes & ~PAGE_MASK)
 		c->pgsizes = (c->pgsizes & PAGE_MASK) | PAGE_SIZE;
 }
@@ -246,7 +248,11 @@ static void domain_unlist(struct container *c, struct domain *d)
 	mutex_unlock(&c->mirror_lock);
 }
 
-/* Everything the container maps, into a domain that is not in its list. */
+/*
+ * Map everything that the container maps in a new domain, and add the domain to the
+ * list. If it is the container's first, the mappings are populated. On failure the domain
+ * is in no list.
+ */
 static int domain_join(struct container *c, struct domain *d,
 		       struct iommu_group *group)
 {
@@ -263,7 +269,7 @@ static int domain_join(struct container *c, struct domain *d,
 			return ret;
 	}
 
-	/* puts it in the list */
+	/* this adds the domain to the list, too */
 	ret = mirror_join(c, d);
 	if (ret)
 		return ret;
@@ -290,7 +296,7 @@ static bool group_interrupts_isolated(struct iommu_group *group)
 	return false;
 }
 
-/* Let a group's devices reach what the container maps. */
+/* Attach a group with an IOMMU. On failure it is attached to nothing. */
 static int group_attach_real(struct container *c, struct iommu_group *iommu)
 {
 	struct domain *own, *d;
@@ -350,9 +356,10 @@ err_group:
 }
 
 /*
- * Owning a group is what allows to map: with the last one of all every mapping goes.
- * Mappings stay for emulated devices if only the last domain goes, but its memory need
- * not be in an IOMMU any more.
+ * The last group, or the last group of the last domain, has been detached. A container
+ * without groups may not have mappings: if no emulated group is left, unmap all. If
+ * there is one, its devices use the mappings; but if the last domain goes, the memory need
+ * not stay pinned and in an IOMMU, so the mappings are depopulated.
  */
 static void group_drop_mappings(struct container *c, bool domain_goes)
 {
@@ -363,8 +370,9 @@ static void group_drop_mappings(struct container *c, bool domain_goes)
 }
 
 /*
- * The group's devices reach nothing from the first line on; only then may
- * the domain leave the list by which revocation finds it.
+ * Detach a group with an IOMMU, and destroy its domain if no group is left in it. The
+ * group leaves the domain first, so that its devices reach no memory when the domain
+ * leaves the list in which revocation looks for it.
  */
 static void group_detach_real(struct container *c, struct domain *d,
 			      struct group *g)
@@ -384,7 +392,10 @@ static void group_detach_real(struct container *c, struct domain *d,
 	container_update_pgsizes(c);
 }
 
-/* What was reserved for a group that has gone, if there is memory to write that down. */
+/*
+ * Compute the usable IOVAs again after a group has left. If there is no memory for that,
+ * the IOVAs that were reserved for the group stay unusable.
+ */
 static void container_update_usable(struct container *c)
 {
 	LIST_HEAD(usable);
@@ -416,13 +427,14 @@ static void group_detach_emulated(struct container *c, struct group *g)
  * group_attach() - Let a group's devices reach what the container maps
  * @c: the container, its lock held
  * @iommu: the group; the caller owns its DMA
- * @emulated: the vfio core made it up for an emulated device, which has no IOMMU
+ * @emulated: the group is one that the vfio core made for an emulated device, which has
+ *	      no IOMMU
  *
  * Return: 0, or a negative errno with the group attached to nothing: -EBUSY while user
- * addresses are being updated, since attaching may have to pin; -EINVAL if it is attached
- * already, or if a mapping lies where its IOMMU cannot map or something is reserved;
- * -EPERM if its interrupts are not isolated; -ENOMEM; or what the IOMMU driver or
- * mapping_populate_all() said.
+ * addresses are being updated, since attaching may have to pin memory; -EINVAL if the
+ * group is attached already, or if a mapping has IOVAs that the group's IOMMU cannot map
+ * or that are reserved; -EPERM if the group's interrupts are not isolated; -ENOMEM; or
+ * the errno of the IOMMU driver or of mapping_populate_all().
  */
 int group_attach(struct container *c, struct iommu_group *iommu, bool emulated)
 {
@@ -440,8 +452,8 @@ int group_attach(struct container *c, struct iommu_group *iommu, bool emulated)
  * @c: the container, its lock held
  * @iommu: the group; nothing happens if it is not attached
  *
- * With the last group all mappings go. Otherwise what was reserved for this
- * one alone becomes usable, if there is memory to write that down.
+ * If this was the last group, all mappings are unmapped. IOVAs that were reserved for
+ * this group alone become usable, unless there is no memory to note that.
  */
 void group_detach(struct container *c, struct iommu_group *iommu)
 {
@@ -462,7 +474,7 @@ void group_detach(struct container *c, struct iommu_group *iommu)
 }
 
 /**
- * group_detach_all() - Unmap everything and detach every group, at a container's end
+ * group_detach_all() - Unmap everything and detach every group, when a container ends
  * @c: the container, its lock held
  */
 void group_detach_all(struct container *c)
