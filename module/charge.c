@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The charge of a mapping against its owner's RLIMIT_MEMLOCK: one for each
- * page that is pinned, however often. Reserved pages are charged to nobody,
- * as ever.
+ * The charge of a mapping against its owner's RLIMIT_MEMLOCK. Each pinned page is
+ * charged once, however often it is pinned. Reserved pages are not charged, as in the
+ * in-tree module.
  *
- * A charge is taken back from a process that may be another than the caller, whose
- * mmap_lock may be held for long. A caller that is being killed, a kernel thread
- * (the last reference to a container may be dropped by one that works for all the
- * machine) and a process that is exiting do not wait for it: the charge becomes a
- * debt, which a work pays as soon as it finds the lock free.
+ * Taking a charge back needs the mmap_lock of the process that pays. That may be another
+ * process than the caller, and its mmap_lock may be held for long. Three kinds of caller
+ * do not wait for the lock: one that is being killed, a process that is exiting, and a
+ * kernel thread, since the thread that drops the last reference to a container may be one
+ * that works for the whole machine. They leave a debt instead; a work item takes the
+ * charge back as soon as it finds the lock free.
  *
  * container->lock guards mapping->charged, mmap_lock the sum of an mm, debts_lock
  * the debts.
@@ -34,14 +35,14 @@
 #include "owner.h"
 #include "tree.h"
 
-/* How long to wait for an mmap_lock that is taken. */
+/* If an mmap_lock is taken, the work item tries it again after this time. */
 #define DEBT_RETRY	(HZ / 50)
 
 /**
  * struct debt - A charge that is still to be taken back
  * @node: in debts, the latest first
- * @mm: whose charge, held by mmgrab()
- * @task: of whom, held
+ * @mm: the mm that is charged, held by mmgrab()
+ * @task: the mapping's task, held, since __account_locked_vm() needs it
  * @npages: how many pages
  */
 struct debt {
@@ -76,8 +77,9 @@ static int charge_mm(struct mm_struct *mm, struct task_struct *task,
 }
 
 /*
- * Nothing but the sum is changed under it, no VMA: so mmap_lock is taken as the
- * semaphore it is, which can be tried on every kernel.
+ * Try to take mmap_lock for writing, to change the sum. Not every kernel has a trylock for
+ * mmap_lock that a module can use, so this uses the trylock of its semaphore. That omits
+ * what newer kernels do for changes of VMAs; under this lock no VMA is changed.
  */
 static bool sum_trylock(struct mm_struct *mm)
 {
@@ -89,7 +91,7 @@ static void sum_unlock(struct mm_struct *mm)
 	up_write(&mm->mmap_lock);
 }
 
-/* mmap_lock held to write */
+/* Take a charge back, with mmap_lock held for writing. */
 static void charge_take_back(struct mm_struct *mm, struct task_struct *task,
 			     unsigned long npages)
 {
@@ -117,7 +119,10 @@ static void debt_free(struct debt *d)
 	kfree(d);
 }
 
-/* Many mappings that go together owe to one mm: its last debt grows. */
+/*
+ * Note a debt. If the latest debt is of the same mm, it grows instead, since many
+ * mappings of one mm are often unmapped together. Returns false if there is no memory.
+ */
 static bool debt_add(struct mm_struct *mm, struct task_struct *task,
 		     unsigned long npages)
 {
@@ -139,7 +144,10 @@ static bool debt_add(struct mm_struct *mm, struct task_struct *task,
 	return true;
 }
 
-/* Nobody asks for the sum of an mm that has no users. */
+/*
+ * Take a debt's charge back if mmap_lock is free, and free the debt. If the mm has no
+ * users, its sum is not read any more, so only the debt is freed.
+ */
 static bool debt_pay(struct debt *d)
 {
 	lockdep_assert_held(&debts_lock);
@@ -168,7 +176,11 @@ static void debts_pay(struct work_struct *work)
 		schedule_delayed_work(&debts_work, DEBT_RETRY);
 }
 
-/* May the caller wait for as long as a user likes? Not beyond a fatal signal. */
+/*
+ * Take mmap_lock for writing. A user may have it held for any length of time, so kernel
+ * threads and exiting processes do not wait for it, others only until a fatal signal.
+ * Returns false if it is not taken.
+ */
 static bool lock_to_take_back(struct mm_struct *mm)
 {
 	if (sum_trylock(mm))
@@ -186,7 +198,7 @@ static void uncharge_mm(struct mm_struct *mm, struct task_struct *task,
 	if (!lock_to_take_back(mm)) {
 		if (debt_add(mm, task, npages))
 			return;
-		/* for want of memory to note it: nothing is lost */
+		/* there is no memory to note a debt: wait, so that no charge is lost */
 		down_write(&mm->mmap_lock);
 	}
 	charge_take_back(mm, task, npages);
@@ -216,7 +228,7 @@ int charge(struct container *c, struct mapping *m, unsigned long npages)
  * uncharge() - Take a charge back
  * @c: the container, its lock held
  * @m: the mapping
- * @npages: how many pages; no more are than had been charged to it
+ * @npages: how many pages; if more than are charged to @m, only those are taken back
  */
 void uncharge(struct container *c, struct mapping *m, unsigned long npages)
 {
@@ -227,12 +239,12 @@ void uncharge(struct container *c, struct mapping *m, unsigned long npages)
 }
 
 /**
- * charge_move_to_current() - Make the calling process the one that pays
+ * charge_move_to_current() - Move a mapping and its charge to the calling process
  * @c: the container, its lock held
  * @m: the mapping
  *
- * Return: 0, with the caller's mm and task the mapping's; else an errno as
- * charge() has it, and nothing changed.
+ * Return: 0, with @m->mm and @m->task those of the caller; with nothing changed, -ENOMEM,
+ * with a line in the log, beyond the caller's RLIMIT_MEMLOCK, or -EINTR.
  */
 int charge_move_to_current(struct container *c, struct mapping *m)
 {
@@ -262,9 +274,9 @@ int charge_move_to_current(struct container *c, struct mapping *m)
 }
 
 /**
- * charge_exit() - On module unload: all debts are paid
+ * charge_exit() - On module unload: take back the charges of all debts
  *
- * No container is left, so none is made any more.
+ * No container is left, so no new debts are made. Waits for each mmap_lock.
  */
 void charge_exit(void)
 {

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Emulated devices own pins of single pages: a struct pin in mapping->pins for
- * every page one of them uses, with a count of how often.
+ * Emulated devices own pins of single pages: for each page that one of them uses,
+ * mapping->pins has a struct pin, with a count of how often the page was pinned.
  *
- * Who pays: while the container has a domain all its pages are pinned and
- * charged already, and pins are free. Else each pin is charged. So pages are
- * charged once, and emulated_charged() tells pinned.c which it need not.
+ * Charging: while the container has a domain, its pages are pinned and charged
+ * already, so pins are not charged. Otherwise each pinned page is charged once. When
+ * a domain comes, emulated_charged() tells pinned.c how many pages are charged
+ * already, so that no page is charged twice.
  *
- * container->lock guards the pins, device_lock the list of devices, whose
- * drivers are told of an unmap under it. A driver may take locks of its own then
- * that it also holds over emulated_pin() or emulated_unpin(). So device_lock is
- * outside of container->lock, and nobody waits for it with that held.
+ * container->lock guards the pins, and device_lock the list of devices. Drivers are
+ * told of an unmap under device_lock. A driver may then take a lock of its own that
+ * it also holds when it calls emulated_pin() or emulated_unpin(), which take
+ * container->lock. So device_lock is taken before container->lock, never while it is
+ * held.
  */
 #include <linux/iommu.h>
 #include <linux/kthread.h>
@@ -34,7 +36,7 @@
 /**
  * struct pin - A page that emulated devices use
  * @page: the page
- * @count: pins not given back
+ * @count: how many pins the drivers have not given back yet
  */
 struct pin {
 	struct page *page;
@@ -43,7 +45,7 @@ struct pin {
 
 /* --- Devices ------------------------------------------------------------ */
 
-/** emulated_register() - A device whose driver wants to be told of unmaps */
+/** emulated_register() - Note a device if its driver wants to be told of unmaps */
 void emulated_register(struct container *c, struct vfio_device *vdev)
 {
 	if (!vdev->ops->dma_unmap)
@@ -64,9 +66,10 @@ void emulated_unregister(struct container *c, struct vfio_device *vdev)
 }
 
 /**
- * emulated_notify_unmap() - Have the pins on a mapping given back
- * @c: the container, its lock held; it is dropped meanwhile
- * @m: the mapping, which may be gone on return
+ * emulated_notify_unmap() - Ask the drivers to give their pins on a mapping back
+ * @c: the container, its lock held; the lock is dropped while drivers are called, and
+ *     taken again. Takes device_lock
+ * @m: the mapping, which may have been freed on return
  */
 void emulated_notify_unmap(struct container *c, struct mapping *m)
 {
@@ -100,7 +103,7 @@ static bool pin_pays(const struct container *c, struct page *page)
 	return list_empty(&c->domains) && !PageReserved(page);
 }
 
-/* In-tree says -EINVAL of memory that has no pages. */
+/* Return -EINVAL, as in-tree does, if the memory has no struct pages; else @ret. */
 static int why_not_pinned(struct mm_struct *mm, unsigned long vaddr, int ret)
 {
 	struct vm_area_struct *vma = vma_lookup(mm, vaddr);
@@ -108,7 +111,7 @@ static int why_not_pinned(struct mm_struct *mm, unsigned long vaddr, int ret)
 	return vma && vma->vm_flags & VM_PFNMAP ? -EINVAL : ret;
 }
 
-/* One page of the mm, whose users are held. */
+/* Pin one page of the mapping's mm, whose users the caller holds. */
 static int pin_used(struct mapping *m, unsigned long vaddr, struct page **page)
 {
 	unsigned int flags = FOLL_LONGTERM;
@@ -227,13 +230,14 @@ static bool put_pin(struct container *c, u64 iova)
  * @iova: first IOVA (bytes)
  * @npages: how many pages
  * @prot: IOMMU_* permissions that the driver wants
- * @pages: the pages
+ * @pages: set to the pages
  *
- * Return: @npages; or with none pinned: -EACCES for a type1 (not v2)
- * container, -EOVERFLOW if the IOVAs wrap, -EBUSY while user addresses are being
- * updated or as owner_use() has it, -EINVAL if there is no device that could be
- * told of an unmap, or no mapping, or no pages behind it, -EPERM if it does not
- * permit @prot, -ENODEV if its process is gone, -ENOMEM, -EFAULT, -EINTR.
+ * Return: @npages; or with none pinned: -EACCES for a type1 (not v2) container,
+ * -EOVERFLOW if the IOVAs wrap, -EBUSY while user addresses are being updated or as
+ * owner_use() returns it, -EINVAL if no device of the container can be told of an
+ * unmap, or an IOVA is not mapped, or the memory has no struct pages, -EPERM if the
+ * mapping does not permit @prot, -ENODEV if the process that made the mapping has
+ * ended, -ENOMEM, -EFAULT, -EINTR.
  */
 int emulated_pin(struct container *c, u64 iova, int npages, int prot,
 		 struct page **pages)
@@ -252,7 +256,7 @@ int emulated_pin(struct container *c, u64 iova, int npages, int prot,
 		goto out;
 	}
 	ret = -EINVAL;
-	/* without device_lock: one that comes or goes just now may be seen or not */
+	/* device_lock is not held: a device that comes or goes just now may be missed */
 	if (list_empty(&c->devices))
 		goto out;
 
@@ -297,10 +301,10 @@ void emulated_unpin(struct container *c, u64 iova, int npages)
 }
 
 /**
- * emulated_charged() - Pages of a mapping that pins have been charged for
+ * emulated_charged() - Count the pages of a mapping that are charged for pins
  * @c: the container, its lock held
  * @m: the mapping
- * @offset: where in it to start (bytes)
+ * @offset: where in the mapping to start (bytes)
  * @size: how far to look (bytes)
  *
  * Return: the number of pages.
@@ -360,18 +364,19 @@ static int rw_one(struct container *c, struct mapping *m, u64 offset,
 }
 
 /**
- * emulated_rw() - Read or write what the container maps
+ * emulated_rw() - Read or write memory that the container maps
  * @c: the container; takes its lock
- * @iova: where (bytes)
- * @buf: from or into
+ * @iova: first IOVA (bytes)
+ * @buf: kernel memory to read from the mapping into, or to write to it
  * @count: how much (bytes)
- * @write: to the mapped memory, not from it
+ * @write: write to the mapped memory; else read it
  *
- * The caller is a kernel thread or in the process that mapped it.
+ * The caller is a kernel thread, or a thread of the process that made the mapping;
+ * for other callers it fails.
  *
- * Return: 0; -EINVAL where nothing is mapped, -EPERM where the mapping does
- * not permit it or its process is gone, -EBUSY while user addresses are being updated
- * or as owner_use() has it, -EFAULT.
+ * Return: 0; -EINVAL if an IOVA is not mapped, -EPERM if the mapping does not permit the
+ * access or the process that made it has ended, -EBUSY while user addresses are being
+ * updated or as owner_use() returns it, -EFAULT. On failure a part may have been done.
  */
 int emulated_rw(struct container *c, u64 iova, void *buf, size_t count,
 		bool write)

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mm of the process that made a mapping. Every mapping holds the struct by
- * mmgrab(), which keeps no memory and delays nothing. This file has the two ways
- * to its memory, neither of which lets a process that is ending wait on tether,
- * or tether wait for it.
+ * The mm of the process that made a mapping. Each mapping holds struct mm_struct by
+ * mmgrab(), which keeps none of the process's memory and delays nothing. This file has
+ * the two ways to reach that memory, a look and a use. In neither does tether wait for a
+ * process that is ending, nor such a process for tether, except until a look that has
+ * begun is over.
  *
- * Looking (restore). Nothing is held. owner_look_begin() takes mmap_lock to read
- * and then requires that the mm has users. From mm_users == 0 on no look begins.
- * One that began before is waited for by owner_await_look(), which the mirrors'
- * notifiers call on RELEASE: exit_mmap() sends that before it takes the first
- * page-table entry away. The same pairing keeps khugepaged and ksm off the page
- * tables of an mm that they do not hold (__khugepaged_exit(), __ksm_exit()).
- * A look must not drop mmap_lock before its end, or it could take the lock again
- * when owner_await_look() has gone by.
+ * A look (restore) holds no reference to mm_users. owner_look_begin() takes mmap_lock
+ * for reading and then checks that the mm has users. So no look begins once mm_users
+ * is 0. For a look that began before, owner_await_look() waits: the mirrors' notifiers
+ * call it on RELEASE, which exit_mmap() sends before it removes the first page-table
+ * entry. khugepaged and ksm are kept off the page tables of an mm that they do not hold
+ * in the same way (__khugepaged_exit(), __ksm_exit()). A look must not drop mmap_lock
+ * before its end: it could take the lock again after owner_await_look() has returned.
  *
- * Using (pins of emulated devices, dma_rw, populating for the first domain).
- * The mm may have no subscription of ours, so no RELEASE tells, and mm_users is
- * held. If the process ends meanwhile the last put is ours, and with it all of
- * __mmput(). That closes the process's devices and waits in exit_aio() for as
- * long as the slowest read of the process takes, for ever on a file system that
- * the user serves. So the last put is a thread's of its own, one for each
- * container at a time: while it waits the container uses no other process's
- * memory (-EBUSY), and nobody else notices.
+ * A use (pins of emulated devices, dma_rw, populating for the first domain) holds
+ * mm_users, since the mm may have no mirror, and then RELEASE calls no notifier here. If
+ * the process ends during a use, tether makes the last put, and that runs all of
+ * __mmput(): it closes the process's devices and waits in exit_aio() for the slowest
+ * read of the process, for ever if the user serves the file system. So a thread of its
+ * own makes the last put, at most one for each container at a time. Until that thread
+ * is done, the container does not use other processes' memory (-EBUSY); no other
+ * container is affected.
  *
- * container->lock is held over a use, so there is one at a time.
+ * container->lock is held for the whole of a use, so a container has one at a time.
  */
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
@@ -39,14 +39,15 @@
 #include "container.h"
 #include "owner.h"
 
-/* How long to wait with the thread when there is no memory for it. */
+/* If there is no memory for the thread, starting it is tried again after this time. */
 #define START_RETRY	(HZ / 10)
 
 /**
- * struct owner_put - The last put of an mm, which may take as long as it likes
- * @refs: the container's, and the thread's
- * @mm: being put, or NULL; set under container->lock, cleared by the thread
- * @start: starts the thread
+ * struct owner_put - The last put of an mm, made by a thread of its own
+ * @refs: references: the container has one, and the thread while there is one
+ * @mm: the mm that the thread is to put, or NULL; set under container->lock, cleared by
+ *	the thread without a lock
+ * @start: the work item that starts the thread
  */
 struct owner_put {
 	refcount_t refs;
@@ -54,14 +55,14 @@ struct owner_put {
 	struct delayed_work start;
 };
 
-/* Of work that starts a thread, and waits for nothing else. */
+/* Runs the work items that start the threads; these wait for nothing else. */
 static struct workqueue_struct *start_wq;
 
 /**
  * owner_is_ending() - Has an mm no users any more?
  * @mm: the mm, whose struct the caller holds
  *
- * It gets none again: its memory is going, or gone.
+ * An mm without users never gets users again: its memory is being freed, or is freed.
  *
  * Return: true if it has no users.
  */
@@ -71,13 +72,13 @@ bool owner_is_ending(const struct mm_struct *mm)
 }
 
 /**
- * owner_look_begin() - Look at the VMAs of an mm, and fault them in
+ * owner_look_begin() - Begin to look at the VMAs of an mm, and to fault them in
  * @mm: an mm with a mirror of the caller's container, whose struct is held
  *
- * Never waits. The caller may not drop mmap_lock before owner_look_end(), and has
- * published that it looks where the mirrors' RELEASE will see it.
+ * Never waits. The caller has set container->looking_at to @mm before, so that RELEASE
+ * waits for the look, and must not drop mmap_lock before owner_look_end().
  *
- * Return: true with mmap_lock held to read; false if the process is ending or
+ * Return: true with mmap_lock held for reading; false if the process is ending or
  * the lock is taken.
  */
 bool owner_look_begin(struct mm_struct *mm)
@@ -90,15 +91,15 @@ bool owner_look_begin(struct mm_struct *mm)
 	return false;
 }
 
-/** owner_look_end() - The end of a look */
+/** owner_look_end() - End a look: drop mmap_lock */
 void owner_look_end(struct mm_struct *mm)
 {
 	mmap_read_unlock(mm);
 }
 
 /**
- * owner_await_look() - Wait for the look that began before the mm lost its users
- * @mm: the mm, in exit_mmap()
+ * owner_await_look() - Wait for a look that began before the mm lost its users
+ * @mm: the mm, for which exit_mmap() is running; takes its mmap_lock
  */
 void owner_await_look(struct mm_struct *mm)
 {
@@ -107,14 +108,14 @@ void owner_await_look(struct mm_struct *mm)
 }
 
 /**
- * owner_use() - Hold the memory of an mm, for a short time
+ * owner_use() - Hold the users of an mm for a short time, so that its memory stays
  * @c: the container, its lock held until after owner_let_go()
  * @mm: the mm of one of its mappings
  *
- * The caller's own mm needs no holding.
+ * Takes no reference if @mm is the caller's own.
  *
- * Return: 0; -ENODEV if its process is ending or gone; -EBUSY while the last put
- * of another one has not come back.
+ * Return: 0; -ENODEV if the mm has no users any more; -EBUSY while the container's thread
+ * has not finished the last put of an mm.
  */
 int owner_use(struct container *c, struct mm_struct *mm)
 {
@@ -126,7 +127,7 @@ int owner_use(struct container *c, struct mm_struct *mm)
 	return mmget_not_zero(mm) ? 0 : -ENODEV;
 }
 
-/* The thread may free it at once. */
+/* Drop a reference. The container and the thread each drop theirs; the last one frees. */
 static void put_unref(struct owner_put *put)
 {
 	if (refcount_dec_and_test(&put->refs))
@@ -143,7 +144,7 @@ static int put_thread(void *data)
 	module_put_and_kthread_exit(0);
 }
 
-/* A thread needs memory. Until there is some, the mm waits. */
+/* Start the thread. If there is no memory for it, try again later; the mm stays held. */
 static void start_work(struct work_struct *work)
 {
 	struct owner_put *put = container_of(to_delayed_work(work),
@@ -154,9 +155,11 @@ static void start_work(struct work_struct *work)
 }
 
 /**
- * owner_let_go() - The end of owner_use()
+ * owner_let_go() - Undo owner_use()
  * @c: the container, its lock held since owner_use()
  * @mm: the mm
+ *
+ * If this is the last put of the mm, a thread makes it, and this does not wait for it.
  */
 void owner_let_go(struct container *c, struct mm_struct *mm)
 {
@@ -173,9 +176,9 @@ void owner_let_go(struct container *c, struct mm_struct *mm)
 }
 
 /**
- * owner_put_alloc() - Prepare the last puts of a new container
+ * owner_put_alloc() - Allocate a new container's struct owner_put
  *
- * Return: what the container has in @put, or NULL for want of memory.
+ * Return: the struct, for container->put, or NULL if memory cannot be allocated.
  */
 struct owner_put *owner_put_alloc(void)
 {
@@ -189,8 +192,8 @@ struct owner_put *owner_put_alloc(void)
 }
 
 /**
- * owner_put_free() - The end of a container's last puts
- * @put: what owner_put_alloc() returned; a put that has not come back goes on
+ * owner_put_free() - Drop a container's reference to its struct owner_put
+ * @put: the struct; a thread that is still putting an mm keeps it until it is done
  */
 void owner_put_free(struct owner_put *put)
 {
@@ -207,8 +210,8 @@ int owner_init(void)
 /**
  * owner_exit() - On module unload
  *
- * Every thread holds the module, so all there is to wait for is the return of
- * the work that started the last one.
+ * Every thread holds a reference to the module, so no thread is left. The work item that
+ * started the last thread may not have returned yet; this waits for it.
  */
 void owner_exit(void)
 {
