@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Dirty pages. No IOMMU is asked: as long as the container has a domain, its
- * devices may have written to every page, and every page is reported. With
- * emulated devices alone, the pages they have pinned are dirty, and those
- * that were pinned or written through them since the last report.
+ * The log of dirty pages. Tether does not ask IOMMUs which pages are dirty. While the
+ * container has a domain, its devices may have written to every page, so every page is
+ * reported. If it has emulated devices only, the dirty pages are those that are pinned
+ * for them, and those that were pinned or written for them since the last report.
  *
- * A mapping has a bitmap while the log is on, with one bit for each page (of
- * PAGE_SIZE), whatever the container's granule, since that changes as groups come
- * and go. What the user gets has one for each granule. The granule is larger than
- * a page only while the container has a domain, and then every bit that is reported
- * is set; without a domain, where bitmaps are read, the two are the same.
+ * While the log is on, each mapping has a bitmap with one bit for each PAGE_SIZE. The
+ * user's bitmap has one bit for each granule of the container, and the granule changes
+ * as groups come and go. But the granule is larger than PAGE_SIZE only while the
+ * container has a domain, and then every bit that is reported is set, and no mapping's
+ * bitmap is read. Without a domain one bit stands for PAGE_SIZE in both bitmaps.
+ *
  * container->lock guards all of it.
  */
 #include <linux/bitmap.h>
@@ -27,7 +28,7 @@
 
 #define CHUNK_WORDS	64U
 
-/* What is all dirty is copied from here. */
+/* Copied to the user where all pages are dirty. */
 static const u64 all_ones[512] = { [0 ... 511] = ~0ULL };
 
 static unsigned int granule_shift(const struct container *c)
@@ -40,7 +41,7 @@ static u64 mapping_pages(const struct mapping *m)
 	return mapping_size(m) >> PAGE_SHIFT;
 }
 
-/* Pages that are pinned now can be written to at any time. */
+/* Mark the pinned pages dirty, since emulated devices can write to them at any time. */
 static void mark_pins(struct mapping *m)
 {
 	unsigned long index;
@@ -51,12 +52,12 @@ static void mark_pins(struct mapping *m)
 }
 
 /**
- * dirty_track() - Begin to log the pages of a mapping
+ * dirty_track() - Begin to log the pages of a mapping, if the container's log is on
  * @c: the container, its lock held
  * @m: the mapping
  *
- * Return: 0, also if the log is off; -EINVAL if it has too many pages for
- * the uAPI; -ENOMEM.
+ * Return: 0, also if the log is off; -EINVAL if the mapping has more pages than a bitmap
+ * of the uAPI can have; -ENOMEM.
  */
 int dirty_track(struct container *c, struct mapping *m)
 {
@@ -78,7 +79,8 @@ int dirty_track(struct container *c, struct mapping *m)
  * dirty_start() - Turn the log of a container on
  * @c: the container, its lock held
  *
- * Return: 0, also if it is on already; else as dirty_track(), and it is off.
+ * Return: 0, also if the log is on already; with the log off, an errno as dirty_track()
+ * returns it.
  */
 int dirty_start(struct container *c)
 {
@@ -117,11 +119,11 @@ void dirty_stop(struct container *c)
 }
 
 /**
- * dirty_log_has() - Is the log on, with bits for what the user's are for?
+ * dirty_log_has() - Is the log on, and does the user's bitmap fit it?
  * @c: the container, its lock held
- * @bitmap: the user's
+ * @bitmap: the user's bitmap
  *
- * Return: true if the log is on, and a bit of @bitmap is for one granule.
+ * Return: true if the log is on and a bit of @bitmap stands for one granule.
  */
 bool dirty_log_has(const struct container *c, const struct vfio_bitmap *bitmap)
 {
@@ -130,7 +132,7 @@ bool dirty_log_has(const struct container *c, const struct vfio_bitmap *bitmap)
 }
 
 /**
- * dirty_mark() - A part of a mapping was written to
+ * dirty_mark() - Note that a part of a mapping was written to, if the log is on
  * @c: the container, its lock held
  * @m: the mapping
  * @offset: where in it the part begins (bytes)
@@ -147,7 +149,7 @@ void dirty_mark(struct container *c, struct mapping *m, u64 offset, u64 size)
 }
 
 /**
- * dirty_mark_all() - A device that may have written anywhere is leaving
+ * dirty_mark_all() - Mark all pages dirty, when a device that may have written them leaves
  * @c: the container, its lock held
  */
 void dirty_mark_all(struct container *c)
@@ -166,8 +168,9 @@ static bool all_dirty(const struct container *c)
 }
 
 /*
- * 64 bits of what the user gets for a mapping from @pos on, which may be outside of
- * it: its bitmap's, unless all are set.
+ * Returns 64 bits for the user, of the pages of a mapping from @pos on. They come from
+ * the mapping's bitmap, or are all set if @all. Bits outside of the mapping, below
+ * page 0 or from @nbits on, are 0.
  */
 static u64 bits_at(const struct mapping *m, bool all, s64 pos, s64 nbits)
 {
@@ -188,8 +191,8 @@ static u64 bits_at(const struct mapping *m, bool all, s64 pos, s64 nbits)
 }
 
 /*
- * Write a mapping's bits to the user's bitmap, whole words of it. Bits below
- * the mapping's in the first word are another one's and stay.
+ * Write a mapping's bits to the user's bitmap, in whole words. In the first word, the bits
+ * below the mapping's belong to other mappings and keep their value.
  */
 static int report_one(struct container *c, struct mapping *m, u64 base,
 		      u64 __user *bitmap)
@@ -230,11 +233,12 @@ static int report_one(struct container *c, struct mapping *m, u64 base,
  * dirty_report() - Write the bits of a range of mappings to the user
  * @c: the container, its lock held, its log on
  * @first: first IOVA
- * @last: last IOVA; no mapping may be cut
+ * @last: last IOVA; no mapping may lie on both sides of an end of the range
  * @base: IOVA of the bitmap's first bit
- * @bitmap: the user's bitmap; words that have no mapping's bit stay as they are
+ * @bitmap: the user's bitmap; words without a bit of a mapping stay as they are
  *
- * Return: 0, or -EFAULT with some of it written, and nothing forgotten.
+ * Return: 0, or -EFAULT with a part of the bitmap written. Either way the dirty pages
+ * stay in the log.
  */
 int dirty_report(struct container *c, u64 first, u64 last, u64 base,
 		 u64 __user *bitmap)
@@ -252,13 +256,13 @@ int dirty_report(struct container *c, u64 first, u64 last, u64 base,
 }
 
 /**
- * dirty_take() - dirty_report(), and begin anew
+ * dirty_take() - Call dirty_report(), then clear the bits that it has reported
  * @c: as for dirty_report()
- * @first: as for dirty_report(); also the bitmap's first bit
+ * @first: as for dirty_report(); also the IOVA of the bitmap's first bit
  * @last: as for dirty_report()
  * @bitmap: as for dirty_report()
  *
- * Return: as dirty_report().
+ * Return: 0, or -EFAULT as dirty_report(), with no bit cleared.
  */
 int dirty_take(struct container *c, u64 first, u64 last, u64 __user *bitmap)
 {
@@ -269,7 +273,7 @@ int dirty_take(struct container *c, u64 first, u64 last, u64 __user *bitmap)
 	ret = dirty_report(c, first, last, first, bitmap);
 	if (ret)
 		return ret;
-	/* all stay dirty; dirty_mark_all() when that changes */
+	/* all pages stay dirty; dirty_mark_all() is called when the domain goes */
 	if (all_dirty(c))
 		return 0;
 	for_each_mapping_in(m, c, first, last) {

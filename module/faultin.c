@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * RAM that nobody has touched yet is allocated and zeroed while it is pinned,
- * and for a VM's start that is nearly all of the time. Each window of such
- * memory is faulted in by all CPUs that the caller may use, just before the
- * caller pins it.
+ * Fault RAM in just ahead of pinning, on several CPUs. The kernel allocates and zeroes
+ * RAM that no thread has touched when it is pinned, and that takes nearly all of the
+ * time in which a VM starts. So each window of such memory is faulted in by all CPUs
+ * that the caller may use on its NUMA node, just before the caller pins the window.
  *
- * That is all it is: nothing is pinned, charged or reported here, and what
- * fails is left for pinning to find in its own order. So a window is what a
- * mapping that fails, at RLIMIT_MEMLOCK for one, has at most touched in vain.
+ * This file only faults pages in. It pins and charges no page and reports no error:
+ * pinning finds the errors afterwards, in its own order. So a mapping that fails, for
+ * example at RLIMIT_MEMLOCK, has faulted in at most one window needlessly.
  *
- * The caller has its mm, and waits for its helpers before it goes on, so
- * that a struct window can be on its stack. Helpers take the steps of the
- * window one by one, each under mmap_lock, look at the VMA again for each, and
- * stop at the next when the caller is being killed. Memory whose faults
- * somebody else serves, userfaultfd or a filesystem, is not for them:
- * a helper cannot be killed while it waits.
+ * No lock of this file's own. The caller holds its mm and waits for its helpers before
+ * it goes on, so struct window can be on the caller's stack. Helpers take the window's
+ * steps one by one. For each step a helper takes mmap_lock and looks the VMA up again;
+ * it takes no more steps if the caller is being killed. Helpers do not touch memory
+ * whose faults a userfaultfd or a filesystem serves, since such a fault may wait and a
+ * helper cannot be killed while it waits.
  *
- * The memory shall be where the caller would have got it, and charged as if
- * it had: helpers are on CPUs of the caller's node, allocate for its memory
- * cgroup, and do not help one that has a memory policy or a cpuset's nodes, nor
- * with hugetlb one that a cgroup charges for it.
+ * The memory has to come from the nodes from which the caller would have got it, and be
+ * charged as if the caller had touched it. So helpers run on CPUs of the caller's node
+ * and charge the caller's memory cgroup. They do not help a caller that has a memory
+ * policy or a cpuset with memory nodes of its own; nor do they fault in hugetlb memory
+ * if a cgroup is charged for it.
  *
- * The time, too: helpers are workers of the kernel's, in the root CPU group and
- * of the usual class, and nobody can account to another task what they use. So
- * they help only a caller that nothing limits which does not limit them.
+ * The CPU time of helpers cannot be charged to the caller: they are kernel workers, in
+ * the root CPU cgroup and of class SCHED_NORMAL. So they help only a caller whose CPU
+ * time has no limit that theirs has not.
  */
 #include <linux/atomic.h>
 #include <linux/cgroup.h>
@@ -48,18 +49,18 @@
 #include "compat/compat.h"
 #include "faultin.h"
 
-#define STEP		(2UL << 20)	/* of pages not larger than that */
+#define STEP		(2UL << 20)	/* bytes; larger if the pages are larger */
 #define WINDOW_STEPS	32
 #define HELPERS_MAX	15
 
 /**
- * struct window - What is being faulted in
- * @caller: who waits for it; @caller->mm is what it is part of
- * @first: user address of its first byte
- * @last: of its last
- * @step: bytes that are one step: a power of two
- * @hugetlb: is it of hugetlb?
- * @taken: steps that somebody has taken
+ * struct window - A range of user addresses that is being faulted in
+ * @caller: the thread that waits for the window; the addresses are those of @caller->mm
+ * @first: user address of the window's first byte
+ * @last: user address of its last byte
+ * @step: the length of a step (bytes), a power of two
+ * @hugetlb: the memory is hugetlb's
+ * @taken: how many steps the caller and its helpers have taken
  */
 struct window {
 	struct task_struct *caller;
@@ -92,7 +93,10 @@ static bool is_for_helpers(struct vm_area_struct *vma)
 	       serves_itself(vma);
 }
 
-/* As pinning for DMA would, from memory that may be held for long. */
+/*
+ * Fault a step in. memalloc_pin_save() has pages allocated where they may stay pinned for
+ * long, as pinning for DMA would, so that pinning need not move them.
+ */
 static void window_fault_in(const struct window *w, unsigned long first,
 			    unsigned long last)
 {
@@ -135,7 +139,10 @@ static void helper_work(struct work_struct *work)
 	mem_cgroup_put(memcg);
 }
 
-/* The caller is a helper, too; those that come too late are not waited for. */
+/*
+ * Fault the window in on several CPUs. The caller takes steps, too. When all steps are
+ * taken, helpers that have not begun are cancelled, and the others are waited for.
+ */
 static void window_share_out(struct window *w)
 {
 	unsigned long others = (w->last - round_down(w->first, w->step)) / w->step;
@@ -146,7 +153,7 @@ static void window_share_out(struct window *w)
 
 	helpers = kcalloc(most, sizeof(*helpers), GFP_KERNEL | __GFP_NOWARN);
 	if (!helpers)
-		return; /* slower, not less */
+		return; /* the caller then faults the window in alone, while pinning */
 	for_each_cpu_and(cpu, near, current->cpus_ptr) {
 		if (nr == most)
 			break;
@@ -173,7 +180,7 @@ static bool has_mempolicy(void)
 #endif
 }
 
-/* In any but the root, of whichever hierarchy has the controller. */
+/* Is the caller in a cgroup other than the root, in the controller's hierarchy? */
 static bool __maybe_unused is_in_cgroup(int controller)
 {
 	bool child;
@@ -184,7 +191,7 @@ static bool __maybe_unused is_in_cgroup(int controller)
 	return child;
 }
 
-/* Is its time limited, or shared out, by what a helper's is not? */
+/* Is the caller's CPU time limited or weighted by a setting that helpers do not have? */
 static bool time_is_limited(void)
 {
 #ifdef CONFIG_CGROUP_SCHED
@@ -195,14 +202,20 @@ static bool time_is_limited(void)
 	       rlimit(RLIMIT_CPU) != RLIM_INFINITY;
 }
 
-/* A helper has no policy, and may allocate on every node. */
+/*
+ * May helpers help the caller? A helper has no memory policy and may allocate on every
+ * node, so the same must be true of the caller.
+ */
 static bool may_be_helped(void)
 {
 	return !time_is_limited() && !has_mempolicy() &&
 	       nodes_subset(node_states[N_MEMORY], cpuset_current_mems_allowed);
 }
 
-/* Has nobody touched it? Where there is a page, pinning will be as fast. */
+/*
+ * Is there no page at the address yet? Where there is one, pinning is fast without
+ * helpers.
+ */
 static bool is_untouched(unsigned long vaddr)
 {
 	struct page *page;
@@ -213,14 +226,21 @@ static bool is_untouched(unsigned long vaddr)
 	return false;
 }
 
-/* The first page may be there with the huge page that memory before it is in. */
+/*
+ * Is the beginning of the window untouched? The window's first page may be present only
+ * because it is in a huge page with memory before the window, so the next step's first
+ * page is checked, too.
+ */
 static bool window_begins_untouched(const struct window *w)
 {
 	return is_untouched(w->first) ||
 	       is_untouched(round_up(w->first + 1, w->step));
 }
 
-/* It ends with a step, so that no huge page of it reaches into the next. */
+/*
+ * Set the window's end: at most WINDOW_STEPS, or the end of @size. Full windows end where
+ * a step ends, so that no huge page reaches from one window into the next.
+ */
 static void window_set_last(struct window *w, unsigned long size)
 {
 	unsigned long most = WINDOW_STEPS * w->step - (w->first & (w->step - 1));
@@ -229,8 +249,9 @@ static void window_set_last(struct window *w, unsigned long size)
 }
 
 /*
- * Pages of hugetlb are charged to the cgroup of whoever faults them in, and no
- * other can be made to pay. Helpers are in the root, which nothing limits.
+ * Would hugetlb pages be charged to a cgroup of the caller's? The kernel charges them to
+ * the cgroup of the thread that faults them in, and offers no way to charge another one.
+ * Helpers are in the root cgroup, which has no limit.
  */
 static bool hugetlb_is_charged(void)
 {
@@ -242,7 +263,10 @@ static bool hugetlb_is_charged(void)
 	return charged;
 }
 
-/* Only the part of it that is in one VMA, if that is one for helpers. */
+/*
+ * Look at the VMA at the beginning of the window. If helpers may fault its memory in, end
+ * the window with the VMA, set the step and return true.
+ */
 static bool window_probe(struct window *w, unsigned long size)
 {
 	struct mm_struct *mm = w->caller->mm;
@@ -265,14 +289,15 @@ static bool window_probe(struct window *w, unsigned long size)
 }
 
 /**
- * faultin_ahead() - Have RAM faulted in that is pinned for writing next
- * @vaddr: user address of the caller's own (page aligned)
+ * faultin_ahead() - Fault in RAM that the caller is about to pin for writing
+ * @vaddr: first user address in the caller's mm (page aligned)
  * @size: how much is going to be pinned (bytes), not 0
  *
- * Takes mmap_lock; sleeps.
+ * Takes mmap_lock; sleeps. No page need be faulted in on return.
  *
- * Return: how much need not be asked for again (bytes). Pin no more than that
- * before asking: it would touch the next huge page, and then that looks done.
+ * Return: for how many bytes this has done what it can. The caller pins no more than
+ * these before it calls again: pinning more would touch the next huge page, and the next
+ * call would take the memory there as touched already.
  */
 unsigned long faultin_ahead(unsigned long vaddr, unsigned long size)
 {
