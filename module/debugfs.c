@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/debug/vfio_type1/: a directory for each container, by number,
- * with what it has mapped and for whom. docs/observe.md has the format.
+ * /sys/kernel/debug/vfio_type1/ has a directory for each container, named by the
+ * container's number, whose files list what is mapped and by which process.
+ * docs/observe.md has the format.
  *
- * A file takes its container's lock for one buffer of text at a time, some 40
- * lines, and lets go of it before the reader gets them; so no ioctl waits for
- * a reader, and what is read of many mappings is not of one moment. Files go
- * before their container does, and that waits for readers: without the lock.
+ * Reading a file takes container->lock while one buffer of text is filled, some 40
+ * lines, and drops it before the reader gets the text. So no ioctl waits for a reader,
+ * and a list of many mappings does not show them all at the same moment. The files are
+ * removed before the rest of the container; since removing waits for readers, and these
+ * take container->lock, the lock is not held for it.
  */
 #include <linux/debugfs.h>
 #include <linux/iommu.h>
@@ -25,11 +27,11 @@
 static struct dentry *root;
 
 /**
- * struct cursor - How far a reader is
+ * struct cursor - The line at which a reader is
  * @c: the container
- * @iova: of the line that is next; survives without the lock
- * @m: its mapping, while the lock is held
- * @s: its segment, or NULL if the mapping has none
+ * @iova: first IOVA of the line; stays valid when container->lock is dropped
+ * @m: the line's mapping; valid only while the lock is held
+ * @s: the line's segment, or NULL if the mapping has none; valid like @m
  */
 struct cursor {
 	struct container *c;
@@ -38,7 +40,7 @@ struct cursor {
 	struct segment *s;
 };
 
-/* The line at @from, or the next above. */
+/* Set the cursor to the line at IOVA @from or to the next one above; NULL if none. */
 static struct cursor *cursor_seek(struct cursor *cur, u64 from)
 {
 	struct mapping *m;
@@ -187,7 +189,7 @@ static int summary_show(struct seq_file *file, void *unused)
 
 DEFINE_SHOW_ATTRIBUTE(summary);
 
-/** debug_add() - A container is there; it may be looked at from now on */
+/** debug_add() - Make a new container's directory and files */
 void debug_add(struct container *c)
 {
 	char name[16];
@@ -199,15 +201,15 @@ void debug_add(struct container *c)
 }
 
 /**
- * debug_del() - Nobody may look at a container any more
- * @c: the container, its lock not held: a reader who waits for it is waited for
+ * debug_del() - Remove a container's directory and files
+ * @c: the container, its lock not held: this waits for readers, which take the lock
  */
 void debug_del(struct container *c)
 {
 	debugfs_remove(c->debugfs);
 }
 
-/** debug_init() - On module load; a kernel without debugfs is as good */
+/** debug_init() - On module load; does nothing on a kernel without debugfs */
 void debug_init(void)
 {
 	root = debugfs_create_dir("vfio_type1", NULL);

@@ -168,9 +168,9 @@ static bool all_dirty(const struct container *c)
 }
 
 /*
- * Returns 64 bits for the user, of the pages of a mapping from @pos on. They come from
- * the mapping's bitmap, or are all set if @all. Bits outside of the mapping, below
- * page 0 or from @nbits on, are 0.
+ * Returns 64 bits of the user's bitmap, of which the first is a mapping's bit @pos. They
+ * come from the mapping's bitmap, or are all set if @all. Bits below 0 and from @nbits on
+ * are outside of the mapping, and 0.
  */
 static u64 bits_at(const struct mapping *m, bool all, s64 pos, s64 nbits)
 {
@@ -233,7 +233,7 @@ static int report_one(struct container *c, struct mapping *m, u64 base,
  * dirty_report() - Write the bits of a range of mappings to the user
  * @c: the container, its lock held, its log on
  * @first: first IOVA
- * @last: last IOVA; no mapping may lie on both sides of an end of the range
+ * @last: last IOVA; no mapping may have IOVAs both inside and outside of the range
  * @base: IOVA of the bitmap's first bit
  * @bitmap: the user's bitmap; words without a bit of a mapping stay as they are
  *

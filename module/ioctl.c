@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The uAPI of <linux/vfio.h> for type1 containers: user structs are read,
- * checked and written here and nowhere else. Arguments are judged like the
- * newest kernel judges them, whatever kernel this is.
+ * checked and written in this file only. On every kernel, arguments are accepted
+ * or refused as the newest kernel does. An ioctl that needs container->lock takes it
+ * after its struct is read and checked as far as that needs no lock.
  */
 #include <linux/iommu.h>
 #include <linux/overflow.h>
@@ -21,11 +22,11 @@
 #include "span.h"
 #include "trace.h"
 
-/* else a 64-bit argument would have to be checked before it is narrowed */
+/* with narrower types, a 64-bit argument would have to be checked before it is used */
 static_assert(sizeof(unsigned long) == sizeof(u64));
 static_assert(sizeof(dma_addr_t) == sizeof(u64));
 
-/* @c is NULL as long as the container has no backend. */
+/* @c is NULL if the program has not called VFIO_SET_IOMMU yet. */
 static long check_extension(struct container *c, unsigned long extension)
 {
 	long ret;
@@ -203,7 +204,10 @@ static long map_dma(struct container *c, void __user *arg)
 	return ret;
 }
 
-/* A bitmap that the user wants of @size bytes, before a granule is known. */
+/*
+ * Check a user's bitmap for a range of @size bytes. Called without container->lock, so not
+ * against the granule; dirty_log_has() does that.
+ */
 static int check_bitmap(const struct vfio_bitmap *bitmap, u64 size)
 {
 	u64 pages;
@@ -218,7 +222,7 @@ static int check_bitmap(const struct vfio_bitmap *bitmap, u64 size)
 	return 0;
 }
 
-/* The IOVAs that an unmap is about: 0 to the end for all. */
+/* Set the last IOVA of an unmap's range. With FLAG_ALL the range is all IOVAs, from 0. */
 static int unmap_dma_range(struct container *c,
 			   const struct vfio_iommu_type1_dma_unmap *unmap,
 			   u64 *last)
@@ -399,11 +403,11 @@ static long tether_set_eventfd(struct container *c, void __user *arg)
 
 /**
  * container_ioctl() - An ioctl on a container's file
- * @c: the container; NULL for VFIO_CHECK_EXTENSION before VFIO_SET_IOMMU
+ * @c: the container; takes its lock. NULL for VFIO_CHECK_EXTENSION before VFIO_SET_IOMMU
  * @cmd: the ioctl
  * @arg: its argument
  *
- * Return: what the ioctl returns; -ENOTTY for one that is not type1's.
+ * Return: what the ioctl returns; -ENOTTY for an ioctl that is not type1's.
  */
 long container_ioctl(struct container *c, unsigned int cmd, unsigned long arg)
 {
