@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Usable IOVAs: what all domains' apertures have in common, less what is
- * reserved for any group. It is computed from nothing whenever a group comes
- * or goes. container->lock guards the result, container->usable.
+ * Usable IOVAs: the intersection of all domains' apertures, without the regions that
+ * are reserved for any group. They are computed from scratch whenever a group is
+ * attached or detached. container->lock guards the result, container->usable.
  */
 #include <linux/iommu.h>
 #include <linux/lockdep.h>
@@ -32,7 +32,7 @@ static int exclude_reserved(struct list_head *usable, struct iommu_group *group)
 	list_for_each_entry(r, &resv, list) {
 		if (ret)
 			break;
-		/* firmware uses it only until a driver takes the device over */
+		/* firmware uses such a region only until a driver takes the device over */
 		if (r->type == IOMMU_RESV_DIRECT_RELAXABLE)
 			continue;
 		ret = spans_exclude(usable, r->start, r->start + r->length - 1,
@@ -69,11 +69,11 @@ static int exclude_all_reserved(struct container *c, struct list_head *usable,
 /**
  * iova_usable() - Compute the IOVAs that all groups of a container can use
  * @c: the container, its lock held
- * @extra: a domain to count in that is not in its list, or NULL
+ * @extra: a domain that is to count, too, and is not in the container's list; or NULL
  * @extra_group: the group attached to @extra, or NULL
  * @usable: empty list, which gets the spans; the caller frees them
  *
- * Return: 0; -EINVAL if nothing is left, or -ENOMEM, with @usable empty.
+ * Return: 0; with @usable empty, -EINVAL if no IOVA is usable, or -ENOMEM.
  */
 int iova_usable(struct container *c, struct iommu_domain *extra,
 		struct iommu_group *extra_group, struct list_head *usable)
@@ -100,7 +100,10 @@ int iova_usable(struct container *c, struct iommu_domain *extra,
 	return ret;
 }
 
-/* A real MSI window wins over the one that software may place. */
+/*
+ * Find the window that a group has for software MSIs. If the group has a real MSI window,
+ * none is needed, and this returns false.
+ */
 static bool software_msi_base(const struct list_head *resv, phys_addr_t *base)
 {
 	const struct iommu_resv_region *r;
@@ -120,9 +123,9 @@ static bool software_msi_base(const struct list_head *resv, phys_addr_t *base)
 /**
  * iova_reserve_msi() - Give a domain its window for software MSIs
  * @domain: a new domain
- * @group: the group it is for
+ * @group: the group that is attached to @domain
  *
- * Only IOMMUs that translate MSI doorbells have one.
+ * Does nothing unless the IOMMU translates MSI doorbells.
  *
  * Return: 0, or a negative errno.
  */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tether: the module, and what it offers to the vfio core. It owns nothing but the
- * order in which the files begin and end; container->lock is taken here where the
- * function that is called needs it.
+ * tether: the functions that the vfio core calls, and loading and unloading. This file
+ * owns only the order in which the other files are initialised and ended. It takes
+ * container->lock where the function that it calls needs the lock held.
  */
 #include <linux/module.h>
 #include <linux/mutex.h>

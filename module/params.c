@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The module's parameters. They are written by the kernel's own code for parameters,
- * which has a lock (kernel_param_lock()), and read without one, at any time.
+ * The module's parameters. The kernel's code for parameters writes them at any time,
+ * under kernel_param_lock(). This module reads them without a lock.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -41,9 +41,9 @@ MODULE_PARM_DESC(dma_entry_limit,
 bool strict_mmio_maps __read_mostly = true;
 
 /*
- * Turning it off is a decision of whoever owns the machine, and it shows:
- * in the log, with a name, and as a taint. A locked-down kernel has no such
- * owner. kernel_param_lock() serialises callers.
+ * Set strict_mmio_maps. Turning it off is a decision of the machine's owner, and leaves
+ * a trace: a line in the log that names the task, and a taint. On a locked-down kernel
+ * not even root may turn it off. kernel_param_lock() serialises callers.
  */
 static int strict_set(const char *val, const struct kernel_param *kp)
 {
