@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Arrays of extents; extent.h says what they are. No lock of their own.
+ * Arrays of extents; extent.h says what they are. This file has no lock: the owner of
+ * an array guards it.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -8,7 +9,7 @@
 
 #include "extent.h"
 
-/* The array is allocated, and not extents_lend()'s. */
+/* Was the array allocated here? Else it is empty, or one extent from extents_lend(). */
 static bool extents_owned(const struct extents *ex)
 {
 	return ex->cap > 1;
@@ -32,7 +33,7 @@ static int extents_grow(struct extents *ex)
 }
 
 /**
- * extents_push() - Append an extent, never merging it
+ * extents_push() - Append an extent without merging it with the last one
  * @ex: the array; may sleep to grow it
  * @e: what to append
  *
@@ -50,14 +51,14 @@ int extents_push(struct extents *ex, const struct extent *e)
 	return 0;
 }
 
-/** extent_adjoins() - Does @next go on where @e ends, in both address spaces? */
+/** extent_adjoins() - Does @next begin where @e ends, in IOVA and physical address? */
 bool extent_adjoins(const struct extent *e, const struct extent *next)
 {
 	return next->iova == e->iova + e->len && next->phys == e->phys + e->len;
 }
 
 /**
- * extents_add() - Append an extent, or lengthen the last one by it
+ * extents_add() - Append an extent, merging it with the last one if they adjoin
  * @ex: the array; may sleep to grow it
  * @e: what to append
  *
@@ -74,7 +75,7 @@ int extents_add(struct extents *ex, const struct extent *e)
 	return extents_push(ex, e);
 }
 
-/** extents_free() - Free the array and leave it empty, ready for use */
+/** extents_free() - Free the array, and leave it empty and ready for use */
 void extents_free(struct extents *ex)
 {
 	if (extents_owned(ex))

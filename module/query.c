@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How much of what a program has mapped its devices reach right now, for
- * VFIO_TETHER_QUERY. container->lock keeps the mappings as they are meanwhile;
- * mirror.c takes mirror_lock for what a mirror is doing.
+ * VFIO_TETHER_QUERY: how much of the memory that a program has mapped its devices reach
+ * at this moment. container->lock guards the mappings; mirror.c takes mirror_lock to
+ * read the state of a mirror.
  */
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
@@ -36,11 +36,11 @@ static void count_segment(const struct segment *s, u64 first, u64 last,
 }
 
 /**
- * query_range() - Count what is mapped in a range of IOVAs
+ * query_range() - Count the mappings and the mapped memory in a range of IOVAs
  * @c: the container, its lock held
  * @first: first IOVA
  * @last: last IOVA
- * @query: its sums get what is there
+ * @query: the counts are added to its fields
  */
 void query_range(struct container *c, u64 first, u64 last,
 		 struct vfio_tether_query *query)

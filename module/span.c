@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lists of inclusive address ranges; span.h says what for. No lock of its
- * own: the list's owner has one.
+ * Lists of inclusive address ranges; span.h says what they are for. This file has no
+ * lock: the owner of a list guards it.
  */
 #include <linux/slab.h>
 
@@ -48,7 +48,7 @@ int spans_append(struct list_head *spans, u64 first, u64 last, gfp_t gfp)
  * @spans: the list
  * @first: first address to take out
  * @last: last address to take out
- * @gfp: how to allocate; needed only where a hole is cut into one range
+ * @gfp: how to allocate; memory is needed only if the hole splits a range in two
  *
  * Return: 0, or -ENOMEM with the list as it was.
  */
@@ -81,12 +81,12 @@ int spans_exclude(struct list_head *spans, u64 first, u64 last, gfp_t gfp)
 }
 
 /**
- * spans_contain() - Does one range of a list hold all of these addresses?
+ * spans_contain() - Does one range of a list contain all of these addresses?
  * @spans: the list
  * @first: first address asked for
  * @last: last address asked for
  *
- * Return: true if one range has all of them.
+ * Return: true if one range contains all of them.
  */
 bool spans_contain(const struct list_head *spans, u64 first, u64 last)
 {
@@ -98,7 +98,7 @@ bool spans_contain(const struct list_head *spans, u64 first, u64 last)
 	return false;
 }
 
-/** spans_overlap() - Does any range of a list hold any of these addresses? */
+/** spans_overlap() - Does any range of a list contain any of these addresses? */
 bool spans_overlap(const struct list_head *spans, u64 first, u64 last)
 {
 	const struct span *s;
@@ -109,7 +109,7 @@ bool spans_overlap(const struct list_head *spans, u64 first, u64 last)
 	return false;
 }
 
-/** spans_free() - Empty a list, freeing its ranges */
+/** spans_free() - Free all ranges of a list, and leave the list empty */
 void spans_free(struct list_head *spans)
 {
 	struct span *s, *tmp;
