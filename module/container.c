@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Containers: their birth and their end. container.h has the lock order.
+ * How a container begins and ends. container.h has the lock order.
  */
 #include <linux/atomic.h>
 #include <linux/err.h>
@@ -20,7 +20,7 @@
 static atomic_t last_id;
 
 /**
- * container_open() - Make the backend's side of a container
+ * container_open() - Allocate the backend's part of a container
  * @type: VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU
  *
  * Return: the container, with no group in it, or an ERR_PTR: -EINVAL for
@@ -67,12 +67,12 @@ err_free:
 }
 
 /**
- * container_release() - The end of a container
- * @c: the container, which nobody else can reach any more
+ * container_release() - Unmap everything and free a container
+ * @c: the container; no program can reach it any more
  *
- * The vfio core has detached the groups, unless attaching one of the first
- * failed. Restore and the watch are cancelled only once no mirror is left whose
- * notifier could queue it again.
+ * The vfio core has detached all groups, unless VFIO_SET_IOMMU failed because one of
+ * them could not be attached. The restore work and the watch are cancelled last, when no
+ * mirror is left whose notifier could queue them again.
  */
 void container_release(struct container *c)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What programs are told beyond vfio's uAPI: an eventfd, for when something is revoked
- * or restored.
+ * The eventfd of a container, which is signalled when a mirror is revoked or restored.
  *
- * mirror_lock guards it, since revocation signals it under that. eventfd_signal() takes
- * a spinlock and wakes, so it may be called there.
+ * mirror_lock guards container->eventfd, since revocation holds that lock when it
+ * signals. eventfd_signal() takes a spinlock and wakes waiters; it neither sleeps nor
+ * allocates, so it may be called under mirror_lock.
  */
 #include <linux/err.h>
 #include <linux/eventfd.h>
@@ -16,11 +16,12 @@
 #include "events.h"
 
 /**
- * events_set_eventfd() - Whom to tell of revocations and restores
+ * events_set_eventfd() - Set the eventfd that revocations and restores signal
  * @c: the container; takes its mirror_lock
- * @fd: an eventfd of the calling process, or -1 for nobody
+ * @fd: an eventfd of the calling process, which the container then holds; or -1 for none
  *
- * Return: 0; with the old one still told, -EBADF or -EINVAL for another @fd.
+ * Return: 0; with the old eventfd still in use, -EBADF if @fd is not open, or -EINVAL if
+ * it is no eventfd.
  */
 int events_set_eventfd(struct container *c, int fd)
 {
@@ -42,7 +43,7 @@ int events_set_eventfd(struct container *c, int fd)
 }
 
 /**
- * events_signal() - Something was revoked or restored
+ * events_signal() - Signal the eventfd, if there is one, of a revocation or restore
  * @c: the container, its mirror_lock held
  */
 void events_signal(struct container *c)

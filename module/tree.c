@@ -30,9 +30,9 @@ struct mapping *mapping_first(struct container *c, u64 first, u64 last)
 }
 
 /**
- * mapping_next() - The mapping above another
+ * mapping_next() - The next mapping above a mapping
  * @c: the container, its lock held since @m was found
- * @m: the other
+ * @m: the mapping
  * @last: last IOVA
  *
  * Return: the mapping, or NULL if there is none that begins at @last or below.
