@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One open container: what the user of /dev/vfio/vfio maps, and for whom.
+ * One open container: the memory that a user of /dev/vfio/vfio has mapped, and the
+ * groups whose devices may reach it.
  *
  * Locks, outermost first:
  *
- *	container->device_lock	the list of emulated devices; their drivers, which
- *				have locks, are told of unmaps under it
+ *	container->device_lock	the list of emulated devices; their drivers are
+ *				told of unmaps under it, and take locks of their own
  *	container->lock		every ioctl, attach, detach and restore
- *	  mm->mmap_lock		pinning, faulting, looking at VMAs
+ *	  mm->mmap_lock		pinning, faulting, reading VMAs
  *	  container->mirror_lock
  *				the state and the IOMMU entries of all mirrors,
- *				and the list of domains they are in
+ *				and the list of domains in which they are mapped
  *
- * mirror_lock is taken by the mmu notifier of a mirror, which any thread of
- * the system may enter, with mmap_lock held or from memory reclaim. So under
- * it there is no page fault, no mmap_lock, and no allocation that reclaims.
+ * The mmu notifier of a mirror takes mirror_lock. Any thread of the system may run the
+ * notifier, with mmap_lock held or from memory reclaim. So a thread that holds
+ * mirror_lock must not fault a page in, take mmap_lock, or allocate memory in a way
+ * that reclaims.
  *
- * A function that needs a lock of these asserts that it is held.
+ * A function that needs one of these locks asserts that it is held.
  */
 #ifndef TETHER_CONTAINER_H
 #define TETHER_CONTAINER_H
@@ -38,51 +40,57 @@ struct owner_put;
 
 /**
  * struct container - An open container with this backend
- * @id: its number, for people; no other container gets it while the module
+ * @id: its number, shown to people; no other container gets it while the module
  *	is loaded
- * @lock: serialises everything but revocation; guards all below unless said
- * @mirror_lock: see above
+ * @lock: serialises everything but revocation; guards each field below for which no
+ *	  other lock is named
  * @device_lock: see above
+ * @mirror_lock: see above
  * @domains: struct domain; changed under @lock and @mirror_lock, read under either
- * @emulated: struct group, of emulated devices
- * @devices: struct vfio_device, emulated ones that are told of unmaps; under
- *	     @device_lock
- * @usable: spans of IOVA that every attached group can use
+ * @emulated: struct group of each emulated device's group
+ * @devices: struct vfio_device of each emulated device whose driver is told of unmaps;
+ *	     under @device_lock
+ * @usable: spans of the IOVAs that every attached group can use
  * @mappings: interval tree of struct mapping, by IOVA
  * @mappings_avail: mappings that may still be made (dma_entry_limit at open)
  * @mirrors_avail: mirrors that may still be made; as many as mappings
  * @pgsizes: bitmap of IOMMU page sizes common to all domains (bytes), none
  *	     smaller than PAGE_SIZE
  * @nr_stale: mappings whose user address is being updated
- * @dirty_log: every mapping has a dirty bitmap
- * @v2: opened as VFIO_TYPE1v2_IOMMU, whose unmap may not cut a mapping
- * @put: for the last put of an mm that this container used
- * @sources: struct source, whose memory its mirrors are; changed under @lock and
- *	     @mirror_lock, read under either
- * @off: those of them with mirrors that wait until the memory is on; under
- *	 @mirror_lock
- * @on: those whose memory was seen to be on, with mirrors to be tried at once;
- *	under @mirror_lock
- * @next_look: when to look at @off again; under @mirror_lock
- * @revoked: mirrors waiting to be restored by a clock of their own, by the time
- *	     of their next try; under @mirror_lock
- * @nr_revoked: how many wait, in whatever way; under @mirror_lock
- * @restore_wq: its own: whatever restore waits for, no other container's waits
- * @restore_work: brings revoked mirrors back
- * @restore_rests_until: it does not run before; under @mirror_lock
- * @looking_at: the mm that restore looks at, or NULL; under @mirror_lock
- * @watch: looks for processes that are ending, on kernels where vfio-pci does not
- *	   tell them that their memory goes
- * @eventfd: told of revocations and restores, or NULL; under @mirror_lock
- * @debugfs: its directory there
- * @regrouping: a group is joining or leaving a domain that revocation uses,
- *		which IOMMU drivers do not expect together; written under
- *		@mirror_lock, and read without it by who waits until it is over
- * @regrouped: woken when that is over
+ * @dirty_log: the log of dirty pages is on: every mapping has a dirty bitmap
+ * @v2: opened as VFIO_TYPE1v2_IOMMU, for which no unmap may split a mapping
+ * @put: for the last put of an mm that this container used (owner.c)
+ * @sources: struct source of each open device whose memory is mirrored; changed under
+ *	     @lock and @mirror_lock, read under either
+ * @off: sources with mirrors that wait until the memory is on, the one to be checked
+ *	 next first; under @mirror_lock
+ * @on: sources whose memory a check found on, and whose waiting mirrors restore is to
+ *	try at once; under @mirror_lock
+ * @next_look: not used; each source has one of its own
+ * @revoked: mirrors that restore tries at times of their own, by the time of the next
+ *	     attempt; under @mirror_lock
+ * @nr_revoked: how many mirrors wait for restore, in @revoked or with their sources;
+ *		under @mirror_lock
+ * @restore_wq: the container's own workqueue, so that no other container's restore has
+ *		to wait when this one's waits
+ * @restore_work: restores revoked mirrors
+ * @restore_rests_until: @restore_work does not run before this time; under
+ *			 @mirror_lock
+ * @looking_at: the mm that restore is looking at (owner.c), or NULL; under
+ *		@mirror_lock
+ * @watch: work that finds processes that are ending, on kernels whose vfio-pci does
+ *	   not zap their VMAs
+ * @eventfd: signalled when a mirror is revoked or restored, or NULL; under
+ *	     @mirror_lock
+ * @debugfs: the container's directory in debugfs
+ * @regrouping: true while a group joins or leaves a domain in @domains; revocation
+ *		waits for that, since IOMMU drivers do not expect both at once.
+ *		Written under @mirror_lock; read without it by waiting threads
+ * @regrouped: woken when @regrouping becomes false
  */
 struct container {
 	u32 id;
-	struct mutex lock;		/* outermost */
+	struct mutex lock;		/* outermost but for device_lock */
 	struct mutex device_lock;
 	struct mutex mirror_lock;	/* innermost */
 	struct list_head domains;
@@ -116,7 +124,7 @@ struct container {
 
 /**
  * container_assert_domains() - Assert that the list of domains cannot change
- * @c: the container: its lock or mirror_lock is held, either will do
+ * @c: the container, its lock or its mirror_lock held
  */
 static inline void container_assert_domains(const struct container *c)
 {
@@ -125,10 +133,10 @@ static inline void container_assert_domains(const struct container *c)
 }
 
 /**
- * container_granule() - Smallest page that all its IOMMUs can map
+ * container_granule() - The smallest page that all IOMMUs of a container can map
  * @c: the container, its lock held
  *
- * Return: its size (bytes).
+ * Return: the size of that page (bytes).
  */
 static inline u64 container_granule(const struct container *c)
 {

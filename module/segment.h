@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A segment: a part of a mapping with one kind of memory behind it. One of RAM is here
- * as a whole, since a mapping has room for one.
+ * A segment: a part of a mapping with one kind of memory behind it. struct pinned is
+ * defined here and not in pinned.c, since struct mapping contains one. container->lock
+ * guards both.
  */
 #ifndef TETHER_SEGMENT_H
 #define TETHER_SEGMENT_H
@@ -23,7 +24,7 @@ enum segment_kind {
  * struct segment - A part of a mapping with one kind of memory behind it
  * @node: in mapping->segments
  * @mapping: the mapping it is a part of
- * @kind: what it is embedded in: struct pinned or struct mirror
+ * @kind: says whether it is embedded in a struct pinned or a struct mirror
  * @offset: where in the mapping it starts (bytes)
  * @size: its length (bytes)
  */
@@ -38,14 +39,16 @@ struct segment {
 /**
  * struct pinned - A segment of RAM
  * @seg: its place in the mapping
- * @extents: what is pinned; while mapping a scattered one, only what the
- *	     IOMMU has not got yet
- * @only: lent to @extents: small mappings and large folios need no more
- * @mapped: bytes from its start that are in the IOMMU
- * @scattered: the IOMMU's tables, not @extents, remember what is pinned
- * @hugetlb: all of it is hugetlb's, with one pin on each folio, not on each page
+ * @extents: the pages that are pinned; of a scattered segment, only those that are not
+ *	     in the IOMMU yet
+ * @only: room for one extent, lent to @extents; enough for small mappings and for
+ *	  memory in large folios that follow each other
+ * @mapped: how many bytes from the segment's start are in the IOMMU
+ * @scattered: only the IOMMU's tables, not @extents, tell which pages are pinned
+ * @hugetlb: all of the segment is hugetlb memory, with one pin on each folio instead
+ *	     of one on each page
  *
- * pinned.c's, under container->lock.
+ * Used by pinned.c only, under container->lock.
  */
 struct pinned {
 	struct segment seg;

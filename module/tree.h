@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Mappings, and how to find them. A mapping is one MAP_DMA. It is cut into segments
- * where the kind of memory behind the user's addresses changes: RAM is pinned
- * (pinned.c), device memory is mirrored (mirror.c). mapping.c makes and removes both.
+ * Mappings, and how to find them. One MAP_DMA makes one mapping. A mapping consists of
+ * segments; a new segment begins where the kind of memory behind the user's addresses
+ * changes. RAM is pinned (pinned.c), device memory is mirrored (mirror.c). mapping.c
+ * makes and removes mappings.
  */
 #ifndef TETHER_TREE_H
 #define TETHER_TREE_H
@@ -21,24 +22,27 @@ struct mm_struct;
 struct task_struct;
 
 /**
- * struct mapping - What one VFIO_IOMMU_MAP_DMA made
- * @node: in container->mappings: the IOVAs, first and last (bytes)
+ * struct mapping - The mapping that one VFIO_IOMMU_MAP_DMA has made
+ * @node: in container->mappings; has the first and the last IOVA (bytes)
  * @vaddr: user address that the first IOVA maps, without a tag
- * @prot: IOMMU_READ, IOMMU_WRITE or both, as the device may
- * @lock_cap: its maker had CAP_IPC_LOCK, so no limit on pinned memory holds
- * @stale: VFIO_DMA_UNMAP_FLAG_VADDR was there, and no new @vaddr yet
- * @mm: address space of its maker, held by mmgrab(): it does not keep the
- *	memory, only the struct
- * @task: thread group leader of its maker, held, for its RLIMIT_MEMLOCK
- * @made_at: when
- * @charged: pages charged to @mm; while many go, those of others before it, too
- * @segments: struct segment, by ascending offset, without gaps; none while the
+ * @prot: what devices may do: IOMMU_READ, IOMMU_WRITE or both
+ * @lock_cap: the process that pays had CAP_IPC_LOCK, so RLIMIT_MEMLOCK does not apply
+ * @stale: an unmap with VFIO_DMA_UNMAP_FLAG_VADDR has made @vaddr invalid, and no map
+ *	   has set a new one yet
+ * @mm: address space of the process that made the mapping, held by mmgrab(), which
+ *	keeps the struct but not the memory
+ * @task: thread group leader of that process, held; its RLIMIT_MEMLOCK applies
+ * @made_at: when the mapping was made
+ * @charged: pages charged to @mm for this mapping; while many mappings are removed,
+ *	     also those of mappings removed before it
+ * @segments: struct segment, by ascending offset, without gaps; empty while the
  *	      container has no domain
- * @pins: struct pin, of emulated devices, by page of the mapping
- * @dirty: bitmap of dirty pages while the container's log is on: one bit for each
- *	   PAGE_SIZE
- * @room: for its first segment of RAM, which is nearly always its only one; pinned.c
- *	  uses it
+ * @pins: struct pin for each page that emulated devices have pinned, by its number in
+ *	  the mapping
+ * @dirty: bitmap of dirty pages while the container's log is on, else NULL; one bit for
+ *	   each PAGE_SIZE
+ * @room: memory for the first segment of RAM, which is nearly always the only one; used
+ *	  by pinned.c
  *
  * container->lock guards all of it.
  */
@@ -76,7 +80,7 @@ static inline unsigned long segment_vaddr(const struct segment *s)
 struct mapping *mapping_first(struct container *c, u64 first, u64 last);
 struct mapping *mapping_next(struct container *c, struct mapping *m, u64 last);
 
-/* Every mapping with an IOVA in the range, ascending; none may go meanwhile. */
+/* Walk the mappings with an IOVA in the range, ascending; none may be removed meanwhile. */
 #define for_each_mapping_in(m, c, first, last)				\
 	for ((m) = mapping_first((c), (first), (last)); (m);		\
 	     (m) = mapping_next((c), (m), (last)))
