@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Extents: what an IOMMU is told. All work on mappings costs by the extent,
- * not by the page.
+ * Extents: the ranges that are mapped in IOMMUs. The cost of work on mappings depends on
+ * the number of extents, not of pages.
  */
 #ifndef TETHER_EXTENT_H
 #define TETHER_EXTENT_H
@@ -24,9 +24,10 @@ struct extent {
  * struct extents - A growing array of extents, by ascending IOVA
  * @v: the array, NULL while empty
  * @nr: extents in use
- * @cap: extents there is room for; 1: lent, else allocated
+ * @cap: how many extents there is room for; if 1, the room was lent by extents_lend(),
+ *	 else it was allocated
  *
- * Zeroed memory is an empty one. Guarded by whoever owns it.
+ * A zeroed struct is an empty array. The owner of the array guards it.
  */
 struct extents {
 	struct extent *v;
@@ -35,9 +36,9 @@ struct extents {
 };
 
 /**
- * extents_lend() - Give an empty array room for one, so that one costs nothing
+ * extents_lend() - Give an empty array room for one extent, to save an allocation
  * @ex: the array
- * @room: stays where it is for as long as @ex is in use
+ * @room: the room; the caller keeps it valid and in place while @ex is in use
  */
 static inline void extents_lend(struct extents *ex, struct extent *room)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Sorted lists of disjoint address ranges, ends included, so that one may
- * end at the last address there is. They say which IOVAs a container may use
- * and which user addresses a mirror still has.
+ * Sorted lists of disjoint address ranges. A range includes its last address, so it can
+ * end at the highest address there is. Such lists hold the IOVAs that a container may
+ * use, and the user addresses that a mirror still has.
  */
 #ifndef TETHER_SPAN_H
 #define TETHER_SPAN_H
@@ -12,7 +12,7 @@
 
 /**
  * struct span - One range of a list
- * @node: in the list, which whoever holds it guards
+ * @node: in the list; the list's owner guards it
  * @first: first address (bytes)
  * @last: last address (bytes), itself part of the range
  */
