@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What lies behind user addresses that cannot be pinned. */
+/* Finds the device memory behind user addresses that cannot be pinned. */
 #ifndef TETHER_BACKING_H
 #define TETHER_BACKING_H
 
@@ -9,21 +9,21 @@ struct extents;
 struct file;
 struct mm_struct;
 
-/* Room for a PCI address, whatever its domain, or the start of a file's name. */
+/* Room for a PCI address with any domain number, or the beginning of a file's name. */
 #define BACKING_NAME	20
 
 /**
- * struct backing - Device memory behind a stretch of user addresses
- * @last: the last address of the stretch, which ends with the file's VMAs
- * @file: the file behind those VMAs, for comparison only: no reference is
- *	  held, and the VMAs hold one as long as they are there
- * @vfio: it belongs to a VFIO device
- * @no_wait: only look at the mm, as owner.c has it, and fail where a fault would
- *	     fail or have to wait
- * @name: the device, or the file if it is not VFIO's; for people
- * @region: the device's region that the stretch begins in, or negative: not
- *	    resolved yet, or a device that has no BARs; for people
- * @offset: where in the region (bytes)
+ * struct backing - Device memory behind a range of user addresses
+ * @last: the last address of the range; it ends at the latest with the file's VMAs
+ * @file: the file behind those VMAs, for comparison only: struct backing holds no
+ *	  reference to it; each of the VMAs does
+ * @vfio: the memory belongs to a VFIO device
+ * @no_wait: the caller does not hold the mm's users: only look at the mm (owner.c), and
+ *	     fail where a fault would fail or have to wait
+ * @name: the name of the device, or of the file if that is not VFIO's; shown to people
+ * @region: the device's region in which the range begins; negative if it is not known
+ *	    yet or the device has no BARs; shown to people
+ * @offset: where in the region the range begins (bytes)
  */
 struct backing {
 	unsigned long last;

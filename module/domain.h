@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * IOMMU domains and the groups in them. One domain serves all groups whose IOMMUs are
- * alike; every domain of a container maps the same. group.c makes them.
+ * IOMMU domains and the groups in them. One domain serves all groups whose IOMMUs have
+ * the same driver and the same cache coherency. All domains of a container map the same
+ * memory. group.c makes domains and groups.
  */
 #ifndef TETHER_DOMAIN_H
 #define TETHER_DOMAIN_H
@@ -17,9 +18,9 @@ struct extent;
 struct extents;
 
 /**
- * struct unflushed - What was unmapped and not flushed yet
- * @gather: where it was, for the flush
- * @any: there is something
+ * struct unflushed - The IOVAs that were unmapped and not flushed yet
+ * @gather: their range, for the flush
+ * @any: there may be such IOVAs, so a flush is needed
  */
 struct unflushed {
 	struct iommu_iotlb_gather gather;
@@ -30,11 +31,11 @@ struct unflushed {
  * struct domain - One set of IOMMU page tables
  * @node: in container->domains; changed under lock and mirror_lock, read
  *	  under either
- * @iommu: the kernel's domain, owned
+ * @iommu: the kernel's domain, which this struct owns
  * @groups: struct group, under container->lock
  * @coherent: its IOMMUs make all DMA snoop the CPU's caches
- * @unflushed: of pinned segments, under container->lock, and of mirrors,
- *	       under mirror_lock
+ * @unflushed: by kind of segment: for pinned segments under container->lock, for
+ *	       mirrors under mirror_lock
  */
 struct domain {
 	struct list_head node;
@@ -47,7 +48,7 @@ struct domain {
 /**
  * struct group - An attached group
  * @node: in domain->groups, or in container->emulated if its devices are emulated
- * @iommu: the kernel's group; the vfio core holds it while it is attached
+ * @iommu: the kernel's group; the vfio core holds it while the group is attached
  */
 struct group {
 	struct list_head node;

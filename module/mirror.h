@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Segments of device memory: in the IOMMU while the process has it too. */
+/* Segments of device memory: in the IOMMU exactly while the process has it mapped. */
 #ifndef TETHER_MIRROR_H
 #define TETHER_MIRROR_H
 
@@ -12,12 +12,12 @@ struct mapping;
 struct segment;
 
 /**
- * struct mirror_stat - What a mirror is doing, in a range of its IOVAs
- * @live: in the IOMMU (bytes)
- * @revoked: to come back (bytes)
- * @gone: never to come back (bytes)
- * @revocations: how often all of it was taken out of the IOMMU
- * @away_ns: for how long it has been out, if it is
+ * struct mirror_stat - The state of a mirror in a range of its IOVAs
+ * @live: bytes that are in the IOMMU
+ * @revoked: bytes that are not in the IOMMU until restore maps them again
+ * @gone: bytes that the mirror has given up for good
+ * @revocations: how often the whole mirror was taken out of the IOMMU
+ * @away_ns: for how long the mirror has not been in the IOMMU; 0 if it is LIVE
  */
 struct mirror_stat {
 	u64 live;
