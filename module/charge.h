@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Pinned pages are charged to the mm that maps them, as VmLck shows. */
+/* Charges pinned pages to the mm that has mapped them; VmLck in /proc shows the sum. */
 #ifndef TETHER_CHARGE_H
 #define TETHER_CHARGE_H
 

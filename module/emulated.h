@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Emulated devices (mediated devices, mdev): they have no IOMMU. Their
- * drivers pin the pages they use, by IOVA, or read and write them.
+ * Emulated devices (mediated devices, mdev), which have no IOMMU. Their drivers pin the
+ * pages that they use, by IOVA, or have the module read and write the memory.
  */
 #ifndef TETHER_EMULATED_H
 #define TETHER_EMULATED_H

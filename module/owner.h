@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The mm of a mapping's maker: how it is looked at, and how it is used. */
+/* The mm of the process that made a mapping: how to look at it, how to use it. */
 #ifndef TETHER_OWNER_H
 #define TETHER_OWNER_H
 
