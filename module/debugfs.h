@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What containers have mapped, for people: /sys/kernel/debug/vfio_type1/. */
+/* Lists what containers have mapped, for people: /sys/kernel/debug/vfio_type1/. */
 #ifndef TETHER_DEBUGFS_H
 #define TETHER_DEBUGFS_H
 

@@ -10,10 +10,10 @@ struct container;
 struct mapping;
 struct vfio_bitmap;
 
-/* Bits are 64 to a word, as the uAPI has it. */
+/* The size of a bitmap (bytes): the uAPI's bitmaps consist of 64-bit words. */
 #define DIRTY_BYTES(bits)	(DIV_ROUND_UP_ULL(bits, 64) * sizeof(u64))
 
-/* The most pages that one bitmap may have: bitmaps count them in an int. */
+/* The most pages that one bitmap may have: bitmap functions count bits in an int. */
 #define DIRTY_PAGES_MAX		((u64)INT_MAX)
 
 int dirty_start(struct container *c);

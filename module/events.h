@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* VFIO_TETHER_SET_EVENTFD of <linux/vfio_tether.h>. */
+/* The eventfd that VFIO_TETHER_SET_EVENTFD of <linux/vfio_tether.h> sets. */
 #ifndef TETHER_EVENTS_H
 #define TETHER_EVENTS_H
 
