@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Faulting RAM in ahead of pinning, on more than one CPU. */
+/* Faults RAM in just ahead of pinning, on several CPUs. */
 #ifndef TETHER_FAULTIN_H
 #define TETHER_FAULTIN_H
 

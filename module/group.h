@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * IOMMU groups, and those that the vfio core makes up for emulated devices: which are
- * attached, and what happens to what the container maps when one comes or goes.
+ * IOMMU groups, and the groups that the vfio core makes for emulated devices: attaches
+ * and detaches them, and maps or unmaps the container's memory when that requires it.
  */
 #ifndef TETHER_GROUP_H
 #define TETHER_GROUP_H

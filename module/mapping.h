@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Making mappings, taking them away, and what happens to all of them at once. */
+/* Makes and removes mappings, and changes all of them when a domain comes or goes. */
 #ifndef TETHER_MAPPING_H
 #define TETHER_MAPPING_H
 
