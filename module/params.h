@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The module's parameters; to be read by READ_ONCE(). */
+/* The module's parameters. They may change at any time: read them with READ_ONCE(). */
 #ifndef TETHER_PARAMS_H
 #define TETHER_PARAMS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Segments of RAM: pinned, accounted and mapped for as long as they live. */
+/* Segments of RAM: their pages are pinned, charged and mapped until they are unmapped. */
 #ifndef TETHER_PINNED_H
 #define TETHER_PINNED_H
 

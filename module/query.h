@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* VFIO_TETHER_QUERY of <linux/vfio_tether.h>. */
+/* Counts what VFIO_TETHER_QUERY of <linux/vfio_tether.h> reports. */
 #ifndef TETHER_QUERY_H
 #define TETHER_QUERY_H
 
