@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints: what happens to the memory that containers map. Each map of a
- * segment has an unmap, and each restore had a revoke. docs/observe.md says
- * what the fields are. Nothing but names and sizes is read here, so whoever
- * fires one holds whatever lock the segment wants for that. A segment comes with the
- * device memory that it mirrors, or NULL if it is of RAM.
+ * Tracepoints: what happens to the memory that containers map. For each map of a
+ * segment there is an unmap later, and for each restore a revoke before.
+ * docs/observe.md says what the fields are. The tracepoints read names and sizes only
+ * and take no lock: the caller holds the lock that guards the segment. The backing that
+ * is passed with a segment is the device memory that it mirrors, or NULL for RAM.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vfio_type1
@@ -35,7 +35,7 @@ TRACE_DEFINE_ENUM(MMU_NOTIFY_RELEASE);
 			 { SEGMENT_PINNED, "pinned" },			\
 			 { SEGMENT_MIRROR, "mirror" })
 
-/* In the words of docs/behaviour.md: what took the memory from the process. */
+/* Why the process lost the memory, in the words of docs/behaviour.md. */
 #define show_cause(event)						\
 	__print_symbolic(event,						\
 			 { MMU_NOTIFY_UNMAP, "unmapped" },		\

@@ -80,7 +80,7 @@ static inline unsigned long segment_vaddr(const struct segment *s)
 struct mapping *mapping_first(struct container *c, u64 first, u64 last);
 struct mapping *mapping_next(struct container *c, struct mapping *m, u64 last);
 
-/* Walk the mappings with an IOVA in the range, ascending; none may be removed meanwhile. */
+/* Walk the mappings with an IOVA in the range, ascending; none may go meanwhile. */
 #define for_each_mapping_in(m, c, first, last)				\
 	for ((m) = mapping_first((c), (first), (last)); (m);		\
 	     (m) = mapping_next((c), (m), (last)))
