@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every difference between kernel versions, and nothing else: on an older
- * kernel the newest kernel's functions are presented under their own names,
- * so that the rest of the module is written for one kernel.
+ * The differences between kernel versions. For an older kernel, this file defines the
+ * newest kernel's functions under their own names, so that the rest of the module is
+ * written for one kernel. No state and no lock of its own.
  */
 #ifndef TETHER_COMPAT_H
 #define TETHER_COMPAT_H
@@ -30,7 +30,7 @@
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 
-/* iommu_map() had no gfp argument, but a second function for GFP_ATOMIC. */
+/* iommu_map() had no gfp argument; iommu_map_atomic() allocated with GFP_ATOMIC. */
 static inline int compat_iommu_map(struct iommu_domain *domain,
 				   unsigned long iova, phys_addr_t paddr,
 				   size_t size, int prot, gfp_t gfp)
@@ -47,7 +47,10 @@ static inline int compat_device_lacks_intr_remap(struct device *dev, void *unuse
 	return !device_iommu_capable(dev, IOMMU_CAP_INTR_REMAP);
 }
 
-/* Isolation was a property of the MSI domain or of the IOMMU, asked apart. */
+/*
+ * Either the MSI domain or the IOMMU isolated interrupts, and each had a function of its
+ * own that said so.
+ */
 static inline bool iommu_group_has_isolated_msi(struct iommu_group *group)
 {
 	return irq_domain_check_msi_remap() ||
@@ -59,7 +62,7 @@ static inline bool iommu_group_has_isolated_msi(struct iommu_group *group)
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 
-/* Could add any number, and nobody but aio did. */
+/* eventfd_signal() had an argument, the number to add; this module always adds 1. */
 static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
 {
 	eventfd_signal(ctx, 1);
@@ -80,7 +83,7 @@ static inline struct iommu_domain *iommu_paging_domain_alloc(struct device *dev)
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 
-/* Was what a workqueue is that does not say WQ_UNBOUND. */
+/* Without WQ_UNBOUND, every workqueue was per CPU; there was no flag for that. */
 #define WQ_PERCPU	0
 
 #endif
@@ -91,7 +94,7 @@ struct mmu_interval_notifier_finish {
 	struct mmu_interval_notifier *notifier;
 };
 
-/* Invalidation had one pass: both halves of it for each notifier in turn. */
+/* Invalidation had one pass: each notifier runs both halves, one after the other. */
 #define COMPAT_INTERVAL_NOTIFIER_OPS(name, start, finish)		\
 static bool name##_invalidate(struct mmu_interval_notifier *notifier,	\
 			      const struct mmu_notifier_range *range,	\
@@ -122,7 +125,7 @@ static const struct mmu_interval_notifier_ops name = {			\
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)
 
-/* Had no addr_mask before, and did not exist before 6.12. */
+/* The kernel's struct has addr_mask since 6.15, and exists since 6.12. */
 struct compat_follow_pfnmap_args {
 	struct vm_area_struct *vma;
 	unsigned long address;
@@ -132,8 +135,9 @@ struct compat_follow_pfnmap_args {
 };
 
 /*
- * Read the entry that maps an address of a PFNMAP VMA. Newer kernels keep it
- * locked until follow_pfnmap_end(), which nobody here relies on.
+ * Read the page-table entry that maps an address of a PFNMAP VMA. Newer kernels keep the
+ * page table locked until follow_pfnmap_end(); this one does not, and no caller in this
+ * module relies on the lock.
  */
 static inline int compat_follow_pfnmap_start(struct compat_follow_pfnmap_args *args)
 {
@@ -160,7 +164,7 @@ static inline int compat_follow_pfnmap_start(struct compat_follow_pfnmap_args *a
 
 	if (ret)
 		return ret;
-	__acquire(lock); /* for sparse: follow_pte() does not tell it */
+	__acquire(lock); /* follow_pte() took it, but does not tell sparse */
 	args->pfn = pte_pfn(*ptep);
 	args->writable = pte_write(*ptep);
 	pte_unmap_unlock(ptep, lock);
@@ -181,7 +185,7 @@ static inline void compat_follow_pfnmap_end(struct compat_follow_pfnmap_args *ar
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
 
-/* Could return the VMAs, too. */
+/* The kernel's functions had one more argument, to return the VMAs. */
 static inline long compat_pin_user_pages_remote(struct mm_struct *mm,
 						unsigned long start,
 						unsigned long npages,
@@ -209,9 +213,9 @@ static inline long compat_get_user_pages_remote(struct mm_struct *mm,
 #define get_user_pages_remote compat_get_user_pages_remote
 
 /*
- * The zero page took a reference at every pin, which a user could overflow.
- * It never goes away: give its references back at once, as newer kernels
- * never take them.
+ * Each pin of the zero page took a reference to it, so a user could make its reference
+ * count overflow. The zero page is never freed, so a pin on it is not needed: drop the
+ * pin at once. Newer kernels do not take one.
  */
 static inline void compat_drop_zero_page_pin(struct page *page)
 {
@@ -229,7 +233,10 @@ static inline void compat_drop_zero_page_pin(struct page *page)
 
 #include "pin.h"
 
-/* A choice that cgroup2 has since 6.7 (memory_hugetlb_accounting). */
+/*
+ * Does cgroup2 charge hugetlb pages to the memory controller? It can since 6.7, with the
+ * mount option memory_hugetlb_accounting.
+ */
 static inline bool compat_hugetlb_is_charged_as_memory(void)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0) && IS_ENABLED(CONFIG_MEMCG)
@@ -240,11 +247,12 @@ static inline bool compat_hugetlb_is_charged_as_memory(void)
 }
 
 /**
- * compat_vfio_device() - The VFIO device an open file stands for
- * @file: the file behind a VMA; the VMA keeps it, and the device, open
+ * compat_vfio_device() - The VFIO device that an open file belongs to
+ * @file: the file behind a VMA; the VMA keeps the file and the device open
  *
- * Of the vfio module's files only a device's can be mapped. Kernels before
- * 6.6 export no function that recognises one, so its operations' owner has to.
+ * Kernels before 6.6 export no function that recognises the file of a device. There this
+ * checks that the vfio module owns the file's operations and that they have mmap(): of
+ * all files of that module, only a device's can be mapped.
  *
  * Return: the device, or NULL if @file is no VFIO device.
  */
@@ -266,28 +274,29 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
 #endif
 }
 
-/* vfio-pci kept a list of the VMAs that it had filled. */
+/* Before 6.10 vfio-pci kept a list of the VMAs in which it had served faults. */
 #define COMPAT_VFIO_PCI_LISTS_VMAS	(LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0))
 
-/* It dropped those of an mm without users from it, and did not zap them. */
+/* It dropped the VMAs of an mm without users from its list without zapping them. */
 #define COMPAT_ZAPS_SKIP_ENDING_MMS	COMPAT_VFIO_PCI_LISTS_VMAS
 
 /**
- * compat_vfio_pci_zap_untracked() - Drop entries that vfio-pci does not know of
+ * compat_vfio_pci_zap_untracked() - Zap a VMA's entries if vfio-pci does not track it
  * @vdev: the device
- * @vma: a VMA of it, mmap_lock held
- * @addr: an address in it
- * @is_filled: has the VMA an entry there?
+ * @vma: a VMA that maps the device's memory; its mm's mmap_lock is held
+ * @addr: a user address in the VMA
+ * @is_filled: returns true if the VMA has a page-table entry at the address
  *
- * Before 6.10 vfio-pci kept a list of VMAs that were faulted in since it last
- * zapped, and zapped no others. mremap() moves entries to one it never saw;
- * when they are gone, the next fault puts it in the list. Since then it asks the
- * file's mapping, which has all.
+ * Before 6.10 vfio-pci had a list of the VMAs in which it had served a fault since it last
+ * zapped, and zapped only these. mremap() moves entries to a VMA that is not in the list.
+ * This zaps them; then the next fault in the VMA adds it to the list. Since 6.10 vfio-pci
+ * finds all VMAs through the file's mapping, and this does nothing.
  *
- * vma_lock is held over all of it: of a VMA in the list vfio-pci believes that it
- * has entries. If a fault put it there just before its entries go, every access to
- * it faults for ever. It is not taken if there is nothing to drop, nor held for
- * long, for a hot reset that finds it taken fails.
+ * The list is searched and the VMA zapped in one critical section of vma_lock. vfio-pci
+ * takes a VMA in the list for one that has its entries. If a fault added the VMA to the
+ * list and this zapped it after that, no later fault would make entries, and each access
+ * would fault for ever. If there is nothing to zap, vma_lock is not taken; otherwise it is
+ * not held for long: a hot reset fails if it finds vma_lock taken.
  */
 static inline void
 compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What pinning for a device that only reads means since 6.2: the pages are those
- * that the process goes on to use, even if it writes to them later.
+ * Pinning for a device that only reads, as kernels since 6.2 do it: they pin the pages
+ * that the process goes on to use, even if it writes to its memory later.
  *
- * Older kernels pin for reading whatever is mapped. In a private mapping that may
- * be the zero page or a page of the file, which the process's next write replaces
- * by a copy: the device would read the old bytes for as long as the pin is held.
- * Anonymous pages are not replaced: since 5.19 a pin makes them the process's own
- * first. So a page of a private mapping is accepted if it is anonymous; where it
- * is not, the copy is made at once, by a pin for writing.
+ * Older kernels pin the page that is mapped at the moment. In a private mapping that
+ * may be the zero page or a page of the file. The process's next write replaces such a
+ * page by a copy, and the device would go on to read the old page as long as it is
+ * pinned. Anonymous pages are not replaced, since from 5.19 on the kernel makes a page
+ * exclusive to the process before it pins it. So this file accepts a page of a private
+ * mapping if it is anonymous; otherwise it pins the page for writing, which makes the
+ * copy at once.
  *
- * Included by compat.h only. It owns nothing; mmap_lock keeps the VMAs it looks
- * at as they are.
+ * Included by compat.h only. This file has no state; mmap_lock guards the VMAs that it
+ * reads.
  */
 #ifndef TETHER_COMPAT_PIN_H
 #define TETHER_COMPAT_PIN_H
@@ -23,7 +24,10 @@ static inline bool compat_pins_to_read(unsigned int flags)
 	return (flags & (FOLL_LONGTERM | FOLL_WRITE)) == FOLL_LONGTERM;
 }
 
-/* Unpins the first page that a write would replace, and all after it. */
+/*
+ * Unpin the first page that a write would replace, and all pages after it. Returns how
+ * many pages are left.
+ */
 static inline long compat_keep_own(struct mm_struct *mm, unsigned long start,
 				   struct page **pages, long npages)
 {
@@ -46,8 +50,9 @@ static inline long compat_keep_own(struct mm_struct *mm, unsigned long start,
 }
 
 /*
- * No pin for writing gets a page of hugetlb that the process may not write to. But
- * a fault can make it the process's own, once another has brought it in.
+ * Pin a hugetlb page that the process may not write to. A pin for writing would fail,
+ * also with FOLL_FORCE. But a fault with FAULT_FLAG_UNSHARE makes the page the process's
+ * own; the first such fault may only bring the page in, so there are two tries.
  */
 static inline long compat_pin_readonly_hugetlb(struct mm_struct *mm,
 					       unsigned long start,
@@ -71,7 +76,10 @@ static inline long compat_pin_readonly_hugetlb(struct mm_struct *mm,
 	return ret ?: -EFAULT;
 }
 
-/* Pins at least one page, from one VMA only. */
+/*
+ * Pin pages for writing where a write would replace them, so that they are copied now.
+ * Pins pages of the VMA at @start only. Returns how many, at least one, or an errno.
+ */
 static inline long compat_pin_and_copy(struct mm_struct *mm,
 				       unsigned long start,
 				       unsigned long npages,
@@ -82,7 +90,7 @@ static inline long compat_pin_and_copy(struct mm_struct *mm,
 	if (!vma)
 		return -EFAULT;
 	npages = min(npages, (vma->vm_end - start) >> PAGE_SHIFT);
-	/* what the process may not read is refused below, as ever */
+	/* memory that the process may not read is refused by the pin below */
 	if (is_cow_mapping(vma->vm_flags) && vma->vm_flags & VM_READ) {
 		if (vma->vm_flags & VM_WRITE)
 			flags |= FOLL_WRITE;
@@ -96,7 +104,10 @@ static inline long compat_pin_and_copy(struct mm_struct *mm,
 					    NULL);
 }
 
-/* @locked has to be NULL; the caller holds mmap_lock. */
+/*
+ * pin_user_pages_remote() as since 6.2. @locked has to be NULL, since the caller keeps
+ * mmap_lock.
+ */
 static inline long compat_pin_own_pages_remote(struct mm_struct *mm,
 					       unsigned long start,
 					       unsigned long npages,
@@ -118,7 +129,10 @@ static inline long compat_pin_own_pages_remote(struct mm_struct *mm,
 #undef pin_user_pages_remote
 #define pin_user_pages_remote compat_pin_own_pages_remote
 
-/* For FOLL_NOFAULT: what has to be copied first is not there, either. */
+/*
+ * pin_user_pages_fast() as since 6.2, with FOLL_NOFAULT: a page that would have to be
+ * copied first counts as not present. Takes the caller's mmap_lock.
+ */
 static inline int compat_pin_user_pages_fast(unsigned long start, int npages,
 					     unsigned int flags,
 					     struct page **pages)
