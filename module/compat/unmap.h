@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Unmapping, where VT-d's driver frees page tables too early.
+ * Unmapping on kernels whose VT-d driver frees page tables too early.
  *
- * Before 6.19 it puts the tables of the range it unmaps into the gather's list,
- * and adds the range to the gather only then. If that cannot hold the range, for
- * it is apart from what is there, or comes from a call of another size, the gather
- * is synced at this point: the flush is of the old range, and with it the new
- * range's tables are freed, which the IOMMU may still have cached the way to.
- * When the new range is flushed in its turn, no table is in the list, and the flush
- * says by its hint (IH) that the IOMMU may keep what it knows of tables.
+ * Before 6.19 that driver puts the tables of the range that it unmaps into the gather's
+ * list, and only then adds the range to the gather. If the gather cannot hold the range,
+ * because it does not adjoin the gathered range or comes from a call of another size, the
+ * driver syncs the gather at this point: it flushes the old range only, and frees the
+ * new range's tables with the old ones, although the IOMMU may still have cached entries
+ * that point to them. When the new range is flushed later, the list is empty, and the
+ * driver sets the hint (IH) that lets the IOMMU keep its cached page-table entries.
  *
- * So what cannot be gathered is synced here, before the driver is called. For that
- * each call of the core has to be one call of the driver.
+ * So this file syncs the gather before it calls the driver with a range that the gather
+ * cannot hold. It can foresee that only if each call of the core is one call of the
+ * driver; so it splits ranges accordingly.
  *
- * Nothing here has a lock; whoever owns the gather has one.
+ * This file has no lock; the owner of the gather guards it.
  */
 #ifndef TETHER_COMPAT_UNMAP_H
 #define TETHER_COMPAT_UNMAP_H
@@ -28,16 +29,17 @@
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0) && IS_ENABLED(CONFIG_INTEL_IOMMU)
 
 /**
- * compat_driver_call() - How much the core hands its driver in one call
+ * compat_driver_call() - How much of a range the core passes to its driver in one call
  * @domain: the domain
- * @iova: where it begins (bytes)
- * @phys: what it is mapped to (bytes); to unmap, @iova again, as the core has it
- * @len: how much there is (bytes), a multiple of the smallest page
+ * @iova: where the range begins (bytes)
+ * @phys: the physical address that @iova maps to (bytes); for an unmap, pass @iova, as
+ *	  the core does
+ * @len: length of the range (bytes), a multiple of the smallest page
  *
- * That is pages of one size: the largest that both addresses are aligned to,
- * and as many as there are before a larger size fits.
+ * One call is for pages of one size: the largest that @len allows and both addresses are
+ * aligned to, and as many pages as there are before a larger size fits.
  *
- * Return: bytes, at least one page.
+ * Return: the length of the call (bytes), at least one page.
  */
 static inline size_t compat_driver_call(const struct iommu_domain *domain,
 					unsigned long iova, phys_addr_t phys,
@@ -50,7 +52,7 @@ static inline size_t compat_driver_call(const struct iommu_domain *domain,
 	if (iova | phys)
 		fit &= GENMASK(__ffs(iova | phys), 0);
 	if (!fit)
-		return len; /* which the core refuses */
+		return len; /* the core refuses this length */
 	page = BIT(__fls(fit));
 
 	larger = sizes & ~(page | (page - 1));
@@ -64,7 +66,7 @@ static inline size_t compat_driver_call(const struct iommu_domain *domain,
 	return round_down(len, page);
 }
 
-/* Would VT-d's driver sync the gather, to make room for this? */
+/* Would VT-d's driver sync the gather because it cannot hold this range? */
 static inline bool compat_must_sync(struct iommu_iotlb_gather *gather,
 				    unsigned long iova, size_t len)
 {
@@ -73,8 +75,9 @@ static inline bool compat_must_sync(struct iommu_iotlb_gather *gather,
 }
 
 /*
- * Flushes as often as VT-d's driver would. AMD-Vi's never tells the gather a size,
- * and virtio-iommu's tells it nothing: to them nothing changes.
+ * iommu_unmap_fast() that syncs the gather in time. There are as many flushes as VT-d's
+ * driver would make. Other drivers flush as before: AMD-Vi's driver never sets a size in
+ * the gather, and virtio-iommu's adds nothing to it.
  */
 static inline size_t compat_iommu_unmap_fast(struct iommu_domain *domain,
 					     unsigned long iova, size_t len,

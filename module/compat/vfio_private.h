@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The backend interface of the vfio core, which no installed header declares
- * (drivers/vfio/vfio.h of each kernel). Nothing here is assumed: check-abi
- * compares every struct named in private-structs with the BTF of the vfio
- * module the build is for, and fails the build where a member has moved.
+ * The backend interface of the vfio core, and other private structs of VFIO, which no
+ * installed header declares (drivers/vfio/vfio.h of each kernel has the interface).
+ * check-abi compares every type named in private-structs with the BTF of the module that
+ * defines it, in the kernel for which tether is built, and fails the build if they differ.
  */
 #ifndef TETHER_COMPAT_VFIO_PRIVATE_H
 #define TETHER_COMPAT_VFIO_PRIVATE_H
@@ -59,7 +59,7 @@ int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 void vfio_unregister_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
-/* vfio-pci's list of VMAs to zap: those faulted in since the last time. */
+/* vfio-pci's list of the VMAs in which it has served a fault since it last zapped. */
 struct vfio_pci_mmap_vma {
 	struct vm_area_struct *vma;
 	struct list_head vma_next;
@@ -67,7 +67,7 @@ struct vfio_pci_mmap_vma {
 #endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
-/* What an open device's file->private_data points to; only @device is read. */
+/* An open device's file->private_data points to this; only @device is read. */
 struct vfio_device_file {
 	struct vfio_device *device;
 	struct vfio_group *group;
