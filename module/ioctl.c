@@ -45,7 +45,7 @@ static long check_extension(struct container *c, unsigned long extension)
 		mutex_unlock(&c->lock);
 		return ret;
 	case VFIO_UPDATE_VADDR:
-		/* emulated devices may use the addresses at any time */
+		/* emulated devices' drivers may use user addresses at any time */
 		if (!c)
 			return 0;
 		mutex_lock(&c->lock);

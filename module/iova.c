@@ -138,7 +138,7 @@ int iova_reserve_msi(struct iommu_domain *domain, struct iommu_group *group)
 	ret = iommu_get_group_resv_regions(group, &resv);
 	if (!ret && software_msi_base(&resv, &base)) {
 		ret = iommu_get_msi_cookie(domain, base);
-		if (ret == -ENODEV) /* built without software MSIs */
+		if (ret == -ENODEV) /* this kernel is built without software MSIs */
 			ret = 0;
 	}
 	resv_free(&resv);

@@ -244,9 +244,9 @@ static void unmap_adjacent(struct container *c, struct mapping *from,
 
 /*
  * Take the entries of this mapping and of all mappings up to @last out of the IOMMU,
- * except those whose pages are known from the IOMMU's tables only. A call of the IOMMU
- * driver can cost more than the rest of an unmap, and a flush even more. So one call
- * serves all mappings with adjacent IOVAs, and one flush serves all calls, before the
+ * except mappings with mirrors, and those whose pages only the IOMMU's tables tell. A
+ * call of the IOMMU driver can cost more than the rest, and a flush more than that. So one
+ * call serves all mappings with adjacent IOVAs, and one flush serves all calls, before the
  * first page is unpinned. With many mappings most of the time goes into visiting each
  * one, so this visits each only once.
  */
@@ -421,7 +421,7 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 }
 
 /**
- * mapping_unmap_all() - Unmap everything; no emulated device has pins
+ * mapping_unmap_all() - Unmap everything, when no emulated device has pins any more
  * @c: the container, its lock held
  */
 void mapping_unmap_all(struct container *c)

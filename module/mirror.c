@@ -113,7 +113,8 @@
 
 /*
  * For allocations under mirror_lock, which must not reclaim memory. If one fails,
- * the caller drops mirror_lock, calls make_room(), and starts over.
+ * the caller drops mirror_lock, calls make_room(), and starts over, at most
+ * ROOM_TRIES times.
  */
 #define GFP_MIRROR	(GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT)
 #define ROOM_TRIES	8
@@ -124,7 +125,7 @@
  */
 #define GFP_ROOM	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
-/* How often one attempt of restore starts over because an invalidation came. */
+/* How often restore tries in one attempt, if an invalidation comes each time. */
 #define RESTORE_TRIES	4
 
 /*
@@ -306,8 +307,9 @@ static void mirror_set_gone(struct mirror *m)
 }
 
 /*
- * Give up user addresses for good: whatever is mapped there later is not the memory
- * that the mirror was made for.
+ * Give up user addresses for good: memory that is mapped there later is not the memory
+ * that the mirror was made for. After CUTS_MAX such events, or if there is no memory to
+ * split a piece, give up all addresses.
  */
 static void mirror_drop_range(struct mirror *m, unsigned long first,
 			      unsigned long last)
@@ -940,10 +942,11 @@ static int mirror_establish_first(struct mirror *m, struct segment *replaced)
  * replaces another one is REVOKED and waits for restore.
  *
  * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT if
- * there is no device memory that may be mapped with these permissions, or if the
- * memory is off and @replaced is NULL; -EPERM if strict_mmio_maps forbids the
- * memory; -ENOSPC if the container has no room for another mirror; -ENOMEM; -EINTR;
- * or the IOMMU driver's errno.
+ * there is no device memory that may be mapped with these permissions, if a part of
+ * it is unmapped meanwhile, or if the memory is off and @replaced is NULL; -EPERM if
+ * strict_mmio_maps forbids the memory; -ENOSPC if the container has no room for
+ * another mirror; -ENOMEM; -EINTR; -ERESTARTNOINTR if a signal came; or the IOMMU
+ * driver's errno.
  */
 struct segment *mirror_map(struct container *c, struct mapping *mapping,
 			   size_t offset, size_t size,
@@ -989,6 +992,8 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
  * mirror_unmap() - Unmap and free a mirror in any state
  * @c: the container, its lock held
  * @s: the segment, in no list
+ *
+ * Takes mirror_lock, drops it, and then waits for the mirror's notifier callbacks.
  */
 void mirror_unmap(struct container *c, struct segment *s)
 {

@@ -344,8 +344,9 @@ static int charge_last(struct container *c, struct pinned *p, size_t size,
 }
 
 /*
- * Add a batch of pages to the segment, and charge them. The segment owns the pins from
- * here on; on failure, those of pages that were not added are dropped.
+ * Add a batch of pages to the segment, and charge them. The segment then owns their pins.
+ * If a page cannot be added, its pin is dropped. If charging fails, the pages stay in the
+ * segment, which the caller destroys.
  */
 static int add_batch(struct container *c, struct pinned *p,
 		     struct page **pages, unsigned long npages)
@@ -377,9 +378,10 @@ static int add_batch(struct container *c, struct pinned *p,
 }
 
 /*
- * Add the pages of a hugetlb folio to the segment, and charge them. The segment owns
- * the pin from here on; on failure the pin is dropped. It is also dropped if these
- * pages extend the last extent within the same folio, which that extent has pinned.
+ * Add the pages of a hugetlb folio to the segment, and charge them. The segment then owns
+ * the pin. If the pages cannot be added, the pin is dropped. It is also dropped if these
+ * pages extend the last extent within the same folio, which that extent has pinned. If
+ * charging fails, the pages stay in the segment, which the caller destroys.
  */
 static int add_hugetlb(struct container *c, struct pinned *p,
 		       struct page *page, unsigned long npages)
@@ -463,7 +465,7 @@ static int pinned_map_batches(struct container *c, struct pinned *p,
 						 size - faulted);
 		n = batch_pin(b, p, (faulted - p->seg.size) >> PAGE_SHIFT);
 		if (n == -EFAULT && p->seg.size)
-			break; /* other memory begins here */
+			break; /* memory of another kind begins here */
 		if (n < 0)
 			return n;
 
