@@ -66,7 +66,6 @@ struct owner_put;
  *	 next first; under @mirror_lock
  * @on: sources whose memory a check found on, and whose waiting mirrors restore is to
  *	try at once; under @mirror_lock
- * @next_look: not used; each source has one of its own
  * @revoked: mirrors that restore tries at times of their own, by the time of the next
  *	     attempt; under @mirror_lock
  * @nr_revoked: how many mirrors wait for restore, in @revoked or with their sources;
@@ -108,7 +107,6 @@ struct container {
 	struct list_head sources;
 	struct list_head off;
 	struct list_head on;
-	ktime_t next_look;
 	struct timerqueue_head revoked;
 	unsigned int nr_revoked;
 	struct workqueue_struct *restore_wq;
