@@ -102,7 +102,8 @@ static void domains_assert_unflushed(const struct container *c,
 
 /**
  * domains_map() - Map an extent in every domain of a container
- * @c: the container, its lock or mirror_lock held
+ * @c: the container; either its lock or its mirror_lock is held, since each of them
+ *     alone keeps the list of domains as it is
  * @e: the extent
  * @prot: as for domain_map()
  * @gfp: as for domain_map()
@@ -268,8 +269,9 @@ void domain_flush(struct domain *d, enum segment_kind kind)
 
 /**
  * domains_flush() - Flush in every domain what domains_unmap_unflushed() unmapped
- * @c: the container; its mirror_lock is held for mirrors, else its lock
- * @kind: the kind of the segments
+ * @c: the container; its mirror_lock is held for SEGMENT_MIRROR, else its lock
+ * @kind: which of a domain's two sets of unmapped, not yet flushed ranges to flush: each
+ *	  kind of segment has its own, under its own lock
  */
 void domains_flush(struct container *c, enum segment_kind kind)
 {

@@ -20,8 +20,8 @@
  * @c: the container; takes its mirror_lock
  * @fd: an eventfd of the calling process, which the container then holds; or -1 for none
  *
- * Return: 0; with the old eventfd still in use, -EBADF if @fd is not open, or -EINVAL if
- * it is no eventfd.
+ * Return: 0; -EBADF if @fd is not open, -EINVAL if it is no eventfd. After an error the
+ * container goes on to signal the eventfd that it had.
  */
 int events_set_eventfd(struct container *c, int fd)
 {

@@ -474,8 +474,10 @@ int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size)
 }
 
 /*
- * Replace each mirror of a mapping by one at the mapping's new user address, and move
- * the old mirrors to @replaced. Segments of RAM stay, since their pages stay pinned.
+ * Replace each mirror of a mapping by one at the mapping's new user address. The old
+ * mirrors, which have no IOMMU entries any more, go to @replaced, also those from before
+ * an error: the caller frees them, or puts them back with mapping_put_mirrors_back().
+ * Segments of RAM stay, since their pages stay pinned.
  */
 static int mapping_replace_mirrors(struct container *c, struct mapping *m,
 				   struct list_head *replaced)

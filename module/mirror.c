@@ -167,13 +167,13 @@
 /**
  * struct source - The memory of one open device, in one mm
  * @node: in container->sources
- * @state: in container->off or container->on while mirrors are in @waiting, else in
- *	   no list
+ * @state: while mirrors are in @waiting, in container->off; or in container->on, once
+ *	   restore has found the memory on and is to try these mirrors; else in no list
  * @mm: the mm; the mirrors' subscriptions keep struct mm_struct allocated
  * @file: the device's file, for comparison only, as in struct backing
  * @nr: how many mirrors have this source; under container->lock
- * @live: mirrors of this source that are LIVE
- * @waiting: mirrors of this source that wait until its memory is on
+ * @live: list of the mirrors of this source that are LIVE
+ * @waiting: list of the mirrors of this source that wait until its memory is on
  * @next_look: when restore is to check the source again, while it is in
  *	       container->off
  *

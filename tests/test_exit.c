@@ -435,9 +435,10 @@ static bool owes_nothing(void *pid)
 }
 
 /*
- * The memory is charged to another process, and a pin of that process's slow page holds
- * its mmap_lock. A process that unmaps the memory, and so waits for that lock to take the
- * charge back, can be killed, and nothing stays charged.
+ * The memory is charged to another process. A pin of a page of that process whose fault
+ * the file system does not answer (its slow page) holds its mmap_lock. A process that
+ * unmaps the memory, and so waits for that lock to take the charge back, can be killed,
+ * and nothing stays charged.
  */
 static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
 {

@@ -444,10 +444,11 @@ static void check_device(bool mapped)
 }
 
 /*
- * The reserved range does not cross a multiple of 1 GiB. If munmap() runs out of memory
- * while it splits a VMA, 6.1's vfio-pci removes the page-table entries of a part, but
- * believes that all are present. Neither the process nor restore, which faults in one
- * entry for each GiB, can then have the missing entries filled again.
+ * If munmap() runs out of memory while it splits a VMA, 6.1's vfio-pci removes the
+ * page-table entries of a part, but believes that all are present, and never fills the
+ * missing ones again. Restore needs one entry in each GiB that a mirror reaches into. So
+ * the reserved range lies in a single GiB: then restore needs only its first entry,
+ * which such a munmap() does not remove.
  */
 static void reserve_device(void)
 {

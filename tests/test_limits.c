@@ -87,9 +87,10 @@ static double time_of_restorer(const char *pid)
 }
 
 /*
- * Restore runs in workers that are not bound to a CPU. Other work of these workers takes
- * hardly any time here. While one of them is busy, no worker is created or ends within a
- * few seconds, so the sum does not jump.
+ * The CPU time of all workers that are not bound to a CPU: restore runs in one of them,
+ * and their other work takes hardly any time here. A difference of two results is the
+ * time in between, since the kernel ends idle workers only after minutes, and a new one
+ * begins with no time.
  */
 static double time_of_workers(void)
 {

@@ -18,8 +18,8 @@
  * 0 if the container's backend is another one.
  *
  * The kernel numbers its extensions upwards from 1 and has not reached 20 in
- * ten years. This is "teth" in ASCII: nobody gets there by counting, and it
- * fits an int, which is what many programs pass.
+ * ten years. This is "teth" in ASCII: the kernel will not reach it by counting,
+ * and it fits an int, which is the type that many programs pass.
  */
 #define VFIO_TETHER_EXTENSION		0x74657468
 
@@ -72,10 +72,10 @@ struct vfio_tether_query {
 #define VFIO_TETHER_QUERY		_IO(VFIO_TYPE, VFIO_BASE + 150)
 
 /**
- * struct vfio_tether_eventfd - Whom to tell
+ * struct vfio_tether_eventfd - Which eventfd to signal
  * @argsz: size of this struct (bytes)
  * @flags: 0
- * @fd: an eventfd, or -1 for nobody
+ * @fd: an eventfd, or -1 to signal none
  * @reserved: 0
  */
 struct vfio_tether_eventfd {
@@ -88,10 +88,10 @@ struct vfio_tether_eventfd {
 /**
  * VFIO_TETHER_SET_EVENTFD - _IOW(VFIO_TYPE, VFIO_BASE + 151, struct vfio_tether_eventfd)
  *
- * Description: One is added to the eventfd's counter whenever device memory of the
- * container is revoked, before whoever revokes it goes on, or restored. What
- * changed is for VFIO_TETHER_QUERY to tell. A container has one eventfd; a
- * new one takes the place of the old. It is let go with the container.
+ * Description: Tether adds one to the eventfd's counter each time device memory of the
+ * container is revoked or restored. On a revocation it does so before the system call that
+ * takes the memory away returns. VFIO_TETHER_QUERY tells the state then. A container has
+ * one eventfd: a new one replaces the old one, and the container's end releases it.
  *
  * Return: 0; -EFAULT for a bad pointer, -EINVAL for a short argsz, a flag,
  * something in @reserved, an @fd below -1, or a file that is no eventfd, -EBADF
