@@ -3,6 +3,7 @@
  * Control groups: see cgroup.h.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,19 @@
 #define ROOT	"/tmp/cgroup"
 #define GROUP	ROOT "/test"
 
+/* Does the kernel have it, and is it free to be used in this hierarchy? */
+static bool has_controller(const char *controller)
+{
+	char text[256], *word;
+
+	if (proc_read_file(ROOT "/cgroup.controllers", text, sizeof(text)))
+		return false;
+	for (word = strtok(text, "\n "); word; word = strtok(NULL, "\n "))
+		if (!strcmp(word, controller))
+			return true;
+	return false;
+}
+
 int cgroup_enter(const char *controller)
 {
 	char enable[32];
@@ -22,6 +36,8 @@ int cgroup_enter(const char *controller)
 
 	mkdir(ROOT, 0755);
 	if (mount("none", ROOT, "cgroup2", 0, NULL) && errno != EBUSY)
+		return -ENODEV;
+	if (!has_controller(controller))
 		return -ENODEV;
 	snprintf(enable, sizeof(enable), "+%s", controller);
 	ret = proc_write_file(ROOT "/cgroup.subtree_control", enable);

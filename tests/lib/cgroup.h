@@ -8,7 +8,7 @@
 
 /*
  * Enter a new cgroup in which this controller ("memory") is enabled. Returns -ENODEV if the
- * kernel has no cgroups, -EINVAL if it does not have the controller.
+ * kernel has no cgroups, or not this controller for them.
  */
 int cgroup_enter(const char *controller);
 /* Move the process back to the root cgroup; no error if it is there already. */
