@@ -51,6 +51,7 @@ struct container *container_open(unsigned long type)
 	INIT_LIST_HEAD(&c->devices);
 	INIT_LIST_HEAD(&c->usable);
 	init_waitqueue_head(&c->regrouped);
+	init_waitqueue_head(&c->turn);
 	c->mappings = RB_ROOT_CACHED;
 	c->mappings_avail = READ_ONCE(dma_entry_limit);
 	c->mirrors_avail = c->mappings_avail;

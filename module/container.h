@@ -28,6 +28,7 @@
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
+#include <linux/sched.h>
 #include <linux/timerqueue.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -75,6 +76,11 @@ struct owner_put;
  * @restore_work: restores revoked mirrors
  * @restore_rests_until: @restore_work does not run before this time; under
  *			 @mirror_lock
+ * @restore_misses: how often @restore_work has found @lock taken since it last got it
+ *		    at its first attempt; only @restore_work uses it
+ * @restore_turn: @restore_work has missed @lock too often: it is to get the lock before
+ *		  any thread that does not wait for it yet; only @restore_work sets it
+ * @turn: woken when @restore_turn becomes false
  * @looking_at: the mm that restore is looking at (owner.c), or NULL; under
  *		@mirror_lock
  * @watch: work that finds processes that are ending, on kernels whose vfio-pci does
@@ -112,6 +118,9 @@ struct container {
 	struct workqueue_struct *restore_wq;
 	struct delayed_work restore_work;
 	ktime_t restore_rests_until;
+	unsigned int restore_misses;
+	bool restore_turn;
+	wait_queue_head_t turn;
 	struct mm_struct *looking_at;
 	struct delayed_work watch;
 	struct eventfd_ctx *eventfd;
@@ -140,6 +149,20 @@ static inline u64 container_granule(const struct container *c)
 {
 	lockdep_assert_held(&c->lock);
 	return c->pgsizes & -c->pgsizes;
+}
+
+/**
+ * container_lock() - Take a container's lock
+ * @c: the container; mutex_unlock(&c->lock) ends it
+ *
+ * Restore never waits for the lock, so threads that take it one after the other could
+ * keep restore from it for ever. If restore has missed it too often, this waits until
+ * restore has had it.
+ */
+static inline void container_lock(struct container *c)
+{
+	wait_event(c->turn, !READ_ONCE(c->restore_turn));
+	mutex_lock(&c->lock);
 }
 
 struct container *container_open(unsigned long type);

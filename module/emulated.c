@@ -82,7 +82,7 @@ void emulated_notify_unmap(struct container *c, struct mapping *m)
 	list_for_each_entry(vdev, &c->devices, iommu_entry)
 		vdev->ops->dma_unmap(vdev, iova, size);
 	mutex_unlock(&c->device_lock);
-	mutex_lock(&c->lock);
+	container_lock(c);
 }
 
 /* --- Pins --------------------------------------------------------------- */
@@ -250,7 +250,7 @@ int emulated_pin(struct container *c, u64 iova, int npages, int prot,
 	if (check_add_overflow(iova, ((u64)npages << PAGE_SHIFT) - 1, &last))
 		return -EOVERFLOW;
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	if (WARN_ON_ONCE(c->nr_stale)) {
 		ret = -EBUSY;
 		goto out;
@@ -292,7 +292,7 @@ void emulated_unpin(struct container *c, u64 iova, int npages)
 	if (WARN_ON(!c->v2))
 		return;
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	for (i = 0; i < npages; i++)
 		if (!put_pin(c, iova + ((u64)i << PAGE_SHIFT)))
 			break;
@@ -385,7 +385,7 @@ int emulated_rw(struct container *c, u64 iova, void *buf, size_t count,
 	int ret = 0;
 	size_t n;
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	if (WARN_ON_ONCE(c->nr_stale))
 		ret = -EBUSY;
 

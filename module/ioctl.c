@@ -40,7 +40,7 @@ static long check_extension(struct container *c, unsigned long extension)
 	case VFIO_DMA_CC_IOMMU:
 		if (!c)
 			return 0;
-		mutex_lock(&c->lock);
+		container_lock(c);
 		ret = domains_coherent(c);
 		mutex_unlock(&c->lock);
 		return ret;
@@ -48,7 +48,7 @@ static long check_extension(struct container *c, unsigned long extension)
 		/* emulated devices' drivers may use user addresses at any time */
 		if (!c)
 			return 0;
-		mutex_lock(&c->lock);
+		container_lock(c);
 		ret = list_empty(&c->emulated);
 		mutex_unlock(&c->lock);
 		return ret;
@@ -142,7 +142,7 @@ static long get_info(struct container *c, void __user *arg)
 		return -EINVAL;
 
 	info.flags = VFIO_IOMMU_INFO_PGSIZES;
-	mutex_lock(&c->lock);
+	container_lock(c);
 	info.iova_pgsizes = c->pgsizes;
 	ret = add_migration(c, &caps);
 	if (!ret)
@@ -191,7 +191,7 @@ static long map_dma(struct container *c, void __user *arg)
 	if (!prot != vaddr_only)
 		return -EINVAL;
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	if (!iova_is_aligned(c, map.iova | map.vaddr | map.size))
 		ret = -EINVAL;
 	else if (vaddr_only)
@@ -288,7 +288,7 @@ static long unmap_dma(struct container *c, void __user *arg)
 			return ret;
 	}
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	ret = do_unmap(c, &unmap, wants_bitmap ? &bitmap : NULL);
 	mutex_unlock(&c->lock);
 
@@ -313,7 +313,7 @@ static long get_dirty_bitmap(struct container *c, void __user *arg)
 	if (ret)
 		return ret;
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	if (!dirty_log_has(c, &get.bitmap) ||
 	    !iova_is_aligned(c, get.iova | get.size) ||
 	    mapping_would_split(c, get.iova, last))
@@ -340,12 +340,12 @@ static long dirty_pages(struct container *c, void __user *arg)
 
 	switch (dirty.flags) {
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
-		mutex_lock(&c->lock);
+		container_lock(c);
 		ret = dirty_start(c);
 		mutex_unlock(&c->lock);
 		return ret;
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
-		mutex_lock(&c->lock);
+		container_lock(c);
 		dirty_stop(c);
 		mutex_unlock(&c->lock);
 		return 0;
@@ -384,7 +384,7 @@ static long tether_query(struct container *c, void __user *arg)
 		.iova = asked.iova,
 		.size = asked.size,
 	};
-	mutex_lock(&c->lock);
+	container_lock(c);
 	query_range(c, query.iova, last, &query);
 	mutex_unlock(&c->lock);
 	return copy_to_user(arg, &query, sizeof(query)) ? -EFAULT : 0;

@@ -40,7 +40,7 @@ static int type1_attach_group(void *data, struct iommu_group *group,
 	struct container *c = data;
 	int ret;
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	ret = group_attach(c, group, type == VFIO_EMULATED_IOMMU);
 	mutex_unlock(&c->lock);
 	return ret;
@@ -50,7 +50,7 @@ static void type1_detach_group(void *data, struct iommu_group *group)
 {
 	struct container *c = data;
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	group_detach(c, group);
 	mutex_unlock(&c->lock);
 }
@@ -89,7 +89,7 @@ static struct iommu_domain *type1_group_iommu_domain(void *data,
 	struct container *c = data;
 	struct iommu_domain *domain;
 
-	mutex_lock(&c->lock);
+	container_lock(c);
 	domain = group_domain(c, group);
 	mutex_unlock(&c->lock);
 	return domain;

@@ -158,6 +158,9 @@
 #define WASTE_NS	(2 * NSEC_PER_MSEC)
 #define RESTS		3
 
+/* How often restore may find container->lock taken before threads have to let it pass. */
+#define MISSES_MAX	4
+
 /*
  * After more UNMAP events than this, the rest of a mirror is given up, too. It
  * bounds the number of pieces.
@@ -1355,6 +1358,21 @@ static bool source_look_next(struct container *c, u64 *wasted_ns)
 }
 
 /*
+ * Let the threads go on that container_lock() holds back. If restore got the lock only
+ * because they were held back, it is likely to miss the lock again: @restore_misses
+ * stays, so that the next miss holds them back at once.
+ */
+static void restore_let_pass(struct container *c)
+{
+	if (!c->restore_turn) {
+		c->restore_misses = 0;
+		return;
+	}
+	WRITE_ONCE(c->restore_turn, false);
+	wake_up_all(&c->turn);
+}
+
+/*
  * Make one check or one attempt, if no other thread holds container->lock. Returns
  * false if nothing was due, or the lock was taken.
  */
@@ -1364,8 +1382,11 @@ static bool restore_step(struct container *c, u64 *wasted_ns)
 
 	if (!mutex_trylock(&c->lock)) {
 		*wasted_ns += WASTE_NS;
+		if (++c->restore_misses >= MISSES_MAX)
+			WRITE_ONCE(c->restore_turn, true);
 		return false;
 	}
+	restore_let_pass(c);
 	more = source_look_next(c, wasted_ns) || restore_next(c, wasted_ns);
 	mutex_unlock(&c->lock);
 	return more;
@@ -1387,6 +1408,9 @@ static void restore_run(struct work_struct *work)
 		cond_resched();
 
 	mutex_lock(&c->mirror_lock);
+	/* the mirror that restore wanted the lock for may be gone by now */
+	if (ktime_compare(restore_due(c), ktime_get()) > 0)
+		restore_let_pass(c);
 	c->restore_rests_until = ktime_add_ns(ktime_get(), RESTS * wasted_ns);
 	restore_schedule(c);
 	mutex_unlock(&c->mirror_lock);
