@@ -228,12 +228,56 @@ static void many_mirrors_come_back_at_once_after_a_long_outage(void **state)
 		broken("back after %.3f s at best", quickest);
 }
 
+static atomic_bool mapping;
+
+static void *map_and_unmap_for_ever(void *arg)
+{
+	uint64_t iova = IOVA + TARGET_LEN + (uintptr_t)arg * 16 * MIB;
+	void *mem = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	while (atomic_load(&mapping)) {
+		if (vfio_dma_map(&rig.container, mem, iova, 4 * MIB, VFIO_DMA_RW) ||
+		    vfio_dma_unmap(&rig.container, iova, 4 * MIB, NULL))
+			return (void *)1;
+	}
+	munmap(mem, 4 * MIB);
+	return NULL;
+}
+
+/* Restore only tries container->lock, which these threads hold nearly all the time. */
+static void memory_comes_back_while_others_map(void **state)
+{
+	enum { THREADS = 4 };
+	pthread_t threads[THREADS];
+	void *failed = NULL;
+	uintptr_t i;
+
+	atomic_store(&mapping, true);
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, map_and_unmap_for_ever,
+						(void *)i), 0);
+	for (i = 0; i < 5; i++) {
+		ok(vfio_decoding(&rig.device, false));
+		sleep_ms(50);
+		ok(vfio_decoding(&rig.device, true));
+		printf("# back after %.0f ms\n",
+		       1e3 * expect_return(IOVA, 0, now(), 2.0));
+	}
+	atomic_store(&mapping, false);
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], &failed);
+		assert_null(failed);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(resets_with_the_memory_off_are_not_disturbed, rig_unmapped, rig_heal),
 	TEST(a_reset_does_not_stall_the_process, rig_unmapped, rig_heal),
 	TEST(vfio_pci_can_be_loaded_anew, setup_vfio_pci_anew, rig_heal),
 	TEST(memory_that_comes_back_can_be_read_at_once, rig_unmapped, rig_heal),
 	TEST(what_fills_a_hole_does_not_disturb_the_rest, rig_mapped, rig_heal),
+	TEST(memory_comes_back_while_others_map, rig_mapped, rig_heal),
 	TETHER(many_mirrors_come_back_at_once_after_a_long_outage, rig_unmapped,
 	       rig_heal),
 };
