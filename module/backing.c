@@ -394,7 +394,7 @@ int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 	struct vm_area_struct *vma;
 	int ret = -EFAULT;
 
-	if (!owner_look_begin(mm))
+	if (!owner_look_begin(mm, b->patient))
 		return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
 	vma = vma_lookup(mm, addr);
 	if (vma_still_matches(vma, prot, b)) {
@@ -414,7 +414,7 @@ static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 {
 	if (!b->no_wait)
 		return mmap_read_lock_killable(mm);
-	if (owner_look_begin(mm))
+	if (owner_look_begin(mm, b->patient))
 		return 0;
 	return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
 }
@@ -522,6 +522,7 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 	}
 
 	b->no_wait = false;
+	b->patient = false;
 	b->file = vma->vm_file;
 	b->vfio = vma_vfio_device(vma);
 	backing_set_name(b, vma);

@@ -20,6 +20,7 @@ struct mm_struct;
  * @vfio: the memory belongs to a VFIO device
  * @no_wait: the caller does not hold the mm's users: only look at the mm (owner.c), and
  *	     fail where a fault would fail or have to wait
+ * @patient: wait for mmap_lock all the same: attempts have found it taken too often
  * @name: the name of the device, or of the file if that is not VFIO's; shown to people
  * @region: the device's region in which the range begins; negative if it is not known
  *	    yet or the device has no BARs; shown to people
@@ -30,6 +31,7 @@ struct backing {
 	const struct file *file;
 	bool vfio;
 	bool no_wait;
+	bool patient;
 	char name[BACKING_NAME];
 	int region;
 	u64 offset;

@@ -81,6 +81,8 @@ struct owner_put;
  * @restore_turn: @restore_work has missed @lock too often: it is to get the lock before
  *		  any thread that does not wait for it yet; only @restore_work sets it
  * @turn: woken when @restore_turn becomes false
+ * @look_misses: how often in a row @restore_work could not look at an mm at once; only
+ *		 @restore_work uses it
  * @looking_at: the mm that restore is looking at (owner.c), or NULL; under
  *		@mirror_lock
  * @watch: work that finds processes that are ending, on kernels whose vfio-pci does
@@ -121,6 +123,7 @@ struct container {
 	unsigned int restore_misses;
 	bool restore_turn;
 	wait_queue_head_t turn;
+	unsigned int look_misses;
 	struct mm_struct *looking_at;
 	struct delayed_work watch;
 	struct eventfd_ctx *eventfd;

@@ -66,10 +66,11 @@
  *
  * Restore is one work item for all mirrors of a container, on a workqueue of the
  * container's own. It takes container->lock for one mirror at a time, so no mirror
- * is freed while restore uses it. It takes container->lock and mmap_lock only with
- * trylock, holds no reference to the mm (owner.c), and never waits for a reset that
- * is under way. So the only thing for which a user can make restore wait is an
- * invalidation, and that delays only the restore of this user's container.
+ * is freed while restore uses it. It takes container->lock only with trylock, and
+ * mmap_lock, too, unless it has missed that often; it holds no reference to the mm
+ * (owner.c), and never waits for a reset that is under way. So a user can make restore
+ * wait only for an invalidation or for mmap_lock, and that delays only the restore of
+ * this user's container.
  *
  * Up to 6.9 vfio-pci does not zap the VMAs of an mm without users, and such an mm
  * exists for as long as exit_aio() waits: no notification says that its device
@@ -160,6 +161,12 @@
 
 /* How often restore may find container->lock taken before threads have to let it pass. */
 #define MISSES_MAX	4
+
+/*
+ * How often in a row restore may find mmap_lock taken before it waits for it. Threads
+ * that map and unmap all the time could keep it from a mere attempt for ever.
+ */
+#define LOOK_MISSES_MAX	16
 
 /*
  * After more UNMAP events than this, the rest of a mirror is given up, too. It
@@ -1229,6 +1236,7 @@ static int mirror_try_restore(struct mirror *m)
 	int ret;
 
 	m->backing.no_wait = true;
+	m->backing.patient = m->container->look_misses >= LOOK_MISSES_MAX;
 	ret = mirror_establish(m, RESTORE_TRIES, NULL);
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);
@@ -1267,6 +1275,7 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 	if (!m)
 		return false;
 	ret = mirror_try_restore(m);
+	c->look_misses = ret == -EINPROGRESS ? c->look_misses + 1 : 0;
 
 	mutex_lock(&c->mirror_lock);
 	c->looking_at = NULL;
@@ -1345,8 +1354,10 @@ static bool source_look_next(struct container *c, u64 *wasted_ns)
 	mutex_unlock(&c->mirror_lock);
 	if (!m)
 		return false;
+	m->backing.patient = c->look_misses >= LOOK_MISSES_MAX;
 	on = backing_memory_is_on(m->notifier.mm, addr, m->seg.mapping->prot,
 				  &m->backing);
+	c->look_misses = on == -EINPROGRESS ? c->look_misses + 1 : 0;
 
 	mutex_lock(&c->mirror_lock);
 	c->looking_at = NULL;

@@ -74,16 +74,19 @@ bool owner_is_ending(const struct mm_struct *mm)
 /**
  * owner_look_begin() - Begin to look at the VMAs of an mm, and to fault them in
  * @mm: an mm with a mirror of the caller's container, whose struct is held
+ * @patient: wait for mmap_lock; else this never waits
  *
- * Never waits. The caller has set container->looking_at to @mm before, so that RELEASE
+ * The caller has set container->looking_at to @mm before, so that RELEASE
  * waits for the look, and must not drop mmap_lock before owner_look_end().
  *
  * Return: true with mmap_lock held for reading; false if the process is ending or
  * the lock is taken.
  */
-bool owner_look_begin(struct mm_struct *mm)
+bool owner_look_begin(struct mm_struct *mm, bool patient)
 {
-	if (!mmap_read_trylock(mm))
+	if (patient)
+		mmap_read_lock(mm);
+	else if (!mmap_read_trylock(mm))
 		return false;
 	if (!owner_is_ending(mm))
 		return true;
