@@ -381,7 +381,8 @@ static bool vma_still_matches(const struct vm_area_struct *vma, int prot,
  * @prot: IOMMU_* permissions wanted
  * @b: what backing_find() had found there
  *
- * Takes mmap_lock with trylock. Never waits, and faults no page in.
+ * Takes mmap_lock as owner_look_begin() does; with @b->patient it waits for that lock,
+ * and for nothing else. Faults no page in.
  *
  * Return: 1 if a fault is likely to succeed; 0 if the device's memory is off or the
  * device is being reset; -EINPROGRESS if mmap_lock is taken; -EFAULT if only a fault
@@ -408,7 +409,7 @@ int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 
 /*
  * Take mmap_lock for reading. Restore does not hold the mm's users, so for it this is
- * owner_look_begin(), which does not wait. Other callers hold them, and wait.
+ * owner_look_begin(), which waits only with @b->patient. Other callers hold them, and wait.
  */
 static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 {

@@ -87,8 +87,10 @@ static bool reads_wait(void *count)
 
 static int tell_child;
 
-/* A child that has called map(arg). It exits when its pipe is closed or when it is killed. */
-
+/*
+ * A child that has called map(arg) and has started an asynchronous read, which the file
+ * system may have answered. It exits when its pipe is closed or when it is killed.
+ */
 static pid_t spawn_answered(int (*map)(void *arg), void *arg)
 {
 	int to_child[2], from_child[2];
@@ -115,7 +117,7 @@ static pid_t spawn_answered(int (*map)(void *arg), void *arg)
 	return pid;
 }
 
-/* The same, and the child has an asynchronous read that is not answered. */
+/* The same, and the file system has not answered the child's read. */
 static pid_t spawn(int (*map)(void *arg), void *arg)
 {
 	unsigned int reads = slow_fs_waiting(&fs) + 1;
@@ -131,7 +133,10 @@ static void let_child_exit(void)
 	assert_true(soon(is_ending, &child));
 }
 
-/* Maps a part of the BAR: up to 6.9 a fault fills the whole VMA, which would take long. */
+/*
+ * Maps a part of an mmap() of the whole BAR. Up to 6.9 a fault fills the whole VMA, so
+ * restore's fault takes long enough for a kill to come in the middle of it.
+ */
 static int map_target(void *iova)
 {
 	uint8_t *map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, TARGET_LEN,
@@ -341,7 +346,7 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	assert_true(in_time);
 }
 
-/* Resets the device, which restore watches, while the process is killed. */
+/* Keeps restore busy with the device until the process is killed. */
 static void *reset_for_ever(void *arg)
 {
 	for (;;)
