@@ -132,11 +132,13 @@ static bool debt_add(struct mm_struct *mm, struct task_struct *task,
 		return false;
 	mutex_lock(&debts_lock);
 	last = list_first_entry_or_null(&debts, struct debt, node);
-	if (!last || last->mm != mm) {
+	if (last && last->mm == mm) {
+		last->npages += npages;
+	} else {
+		fresh->npages = npages;
 		list_add(&fresh->node, &debts);
-		swap(last, fresh);
+		fresh = NULL;
 	}
-	last->npages += npages;
 	mutex_unlock(&debts_lock);
 	if (fresh)
 		debt_free(fresh);
