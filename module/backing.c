@@ -393,10 +393,11 @@ int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 {
 	struct vfio_pci_core_device *vdev;
 	struct vm_area_struct *vma;
-	int ret = -EFAULT;
+	int ret = owner_look_begin(mm, b->patient);
 
-	if (!owner_look_begin(mm, b->patient))
-		return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
+	if (ret)
+		return ret;
+	ret = -EFAULT;
 	vma = vma_lookup(mm, addr);
 	if (vma_still_matches(vma, prot, b)) {
 		vdev = vma_vfio_pci(vma);
@@ -413,11 +414,8 @@ int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
  */
 static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 {
-	if (!b->no_wait)
-		return mmap_read_lock_killable(mm);
-	if (owner_look_begin(mm, b->patient))
-		return 0;
-	return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
+	return b->no_wait ? owner_look_begin(mm, b->patient) :
+			    mmap_read_lock_killable(mm);
 }
 
 /* Does the work of backing_resolve(), without a check of strict_mmio_maps. */

@@ -86,20 +86,17 @@ static bool sum_trylock(struct mm_struct *mm)
 	return down_write_trylock(&mm->mmap_lock);
 }
 
-static void sum_unlock(struct mm_struct *mm)
-{
-	up_write(&mm->mmap_lock);
-}
-
-/* Take a charge back, with mmap_lock held for writing. */
+/* Take a charge back, with mmap_lock held for writing, and drop that lock. */
 static void charge_take_back(struct mm_struct *mm, struct task_struct *task,
 			     unsigned long npages)
 {
 	lockdep_assert_held_write(&mm->mmap_lock);
 	__account_locked_vm(mm, npages, false, task, true);
+	up_write(&mm->mmap_lock);
 }
 
-static struct debt *debt_alloc(struct mm_struct *mm, struct task_struct *task)
+static struct debt *debt_alloc(struct mm_struct *mm, struct task_struct *task,
+			       unsigned long npages)
 {
 	struct debt *d = kmalloc(sizeof(*d), GFP_KERNEL);
 
@@ -108,7 +105,7 @@ static struct debt *debt_alloc(struct mm_struct *mm, struct task_struct *task)
 	mmgrab(mm);
 	d->mm = mm;
 	d->task = get_task_struct(task);
-	d->npages = 0;
+	d->npages = npages;
 	return d;
 }
 
@@ -126,7 +123,7 @@ static void debt_free(struct debt *d)
 static bool debt_add(struct mm_struct *mm, struct task_struct *task,
 		     unsigned long npages)
 {
-	struct debt *last, *fresh = debt_alloc(mm, task);
+	struct debt *last, *fresh = debt_alloc(mm, task, npages);
 
 	if (!fresh)
 		return false;
@@ -135,7 +132,6 @@ static bool debt_add(struct mm_struct *mm, struct task_struct *task,
 	if (last && last->mm == mm) {
 		last->npages += npages;
 	} else {
-		fresh->npages = npages;
 		list_add(&fresh->node, &debts);
 		fresh = NULL;
 	}
@@ -157,7 +153,6 @@ static bool debt_pay(struct debt *d)
 		if (!sum_trylock(d->mm))
 			return false;
 		charge_take_back(d->mm, d->task, d->npages);
-		sum_unlock(d->mm);
 	}
 	list_del(&d->node);
 	debt_free(d);
@@ -204,7 +199,6 @@ static void uncharge_mm(struct mm_struct *mm, struct task_struct *task,
 		down_write(&mm->mmap_lock);
 	}
 	charge_take_back(mm, task, npages);
-	sum_unlock(mm);
 }
 
 /**
@@ -288,7 +282,6 @@ void charge_exit(void)
 	list_for_each_entry_safe(d, tmp, &debts, node) {
 		down_write(&d->mm->mmap_lock);
 		charge_take_back(d->mm, d->task, d->npages);
-		sum_unlock(d->mm);
 		list_del(&d->node);
 		debt_free(d);
 	}

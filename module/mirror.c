@@ -352,7 +352,7 @@ static void mirror_queue_for_memory(struct mirror *m)
 
 	lockdep_assert_held(&m->container->mirror_lock);
 	mirror_unqueue(m);
-	if (list_empty(&s->state) || list_empty(&s->waiting))
+	if (list_empty(&s->waiting))
 		s->next_look = ktime_add_ns(ktime_get(), LOOK_NS);
 	list_add_tail(&m->at, &s->waiting);
 	list_move_tail(&s->state, &m->container->off);
@@ -1226,6 +1226,21 @@ static bool mirror_is_off_again(struct mirror *m)
 }
 
 /*
+ * Have a mirror's attempt or check only look at the mm, and wait for mmap_lock if the
+ * last ones found it taken.
+ */
+static void mirror_prepare_look(struct mirror *m)
+{
+	m->backing.no_wait = true;
+	m->backing.patient = m->container->look_misses >= LOOK_MISSES_MAX;
+}
+
+static void restore_count_look(struct container *c, int ret)
+{
+	c->look_misses = ret == -EINPROGRESS ? c->look_misses + 1 : 0;
+}
+
+/*
  * Try to establish a revoked mirror. The memory that this allocates is charged to the
  * memory cgroup of the mirror's mm, as when the mirror was mapped.
  */
@@ -1235,8 +1250,7 @@ static int mirror_try_restore(struct mirror *m)
 	struct mem_cgroup *old = set_active_memcg(memcg);
 	int ret;
 
-	m->backing.no_wait = true;
-	m->backing.patient = m->container->look_misses >= LOOK_MISSES_MAX;
+	mirror_prepare_look(m);
 	ret = mirror_establish(m, RESTORE_TRIES, NULL);
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);
@@ -1275,7 +1289,7 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 	if (!m)
 		return false;
 	ret = mirror_try_restore(m);
-	c->look_misses = ret == -EINPROGRESS ? c->look_misses + 1 : 0;
+	restore_count_look(c, ret);
 
 	mutex_lock(&c->mirror_lock);
 	c->looking_at = NULL;
@@ -1354,10 +1368,10 @@ static bool source_look_next(struct container *c, u64 *wasted_ns)
 	mutex_unlock(&c->mirror_lock);
 	if (!m)
 		return false;
-	m->backing.patient = c->look_misses >= LOOK_MISSES_MAX;
+	mirror_prepare_look(m);
 	on = backing_memory_is_on(m->notifier.mm, addr, m->seg.mapping->prot,
 				  &m->backing);
-	c->look_misses = on == -EINPROGRESS ? c->look_misses + 1 : 0;
+	restore_count_look(c, on);
 
 	mutex_lock(&c->mirror_lock);
 	c->looking_at = NULL;

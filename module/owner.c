@@ -79,19 +79,19 @@ bool owner_is_ending(const struct mm_struct *mm)
  * The caller has set container->looking_at to @mm before, so that RELEASE
  * waits for the look, and must not drop mmap_lock before owner_look_end().
  *
- * Return: true with mmap_lock held for reading; false if the process is ending or
- * the lock is taken.
+ * Return: 0 with mmap_lock held for reading; else -EFAULT if the mm has no users, or
+ * -EINPROGRESS if it has, but the lock is taken.
  */
-bool owner_look_begin(struct mm_struct *mm, bool patient)
+int owner_look_begin(struct mm_struct *mm, bool patient)
 {
 	if (patient)
 		mmap_read_lock(mm);
 	else if (!mmap_read_trylock(mm))
-		return false;
+		return owner_is_ending(mm) ? -EFAULT : -EINPROGRESS;
 	if (!owner_is_ending(mm))
-		return true;
+		return 0;
 	mmap_read_unlock(mm);
-	return false;
+	return -EFAULT;
 }
 
 /** owner_look_end() - End a look: drop mmap_lock */
@@ -130,8 +130,12 @@ int owner_use(struct container *c, struct mm_struct *mm)
 	return mmget_not_zero(mm) ? 0 : -ENODEV;
 }
 
-/* Drop a reference. The container and the thread each drop theirs; the last one frees. */
-static void put_unref(struct owner_put *put)
+/**
+ * owner_put_free() - Drop a reference to a struct owner_put
+ * @put: the struct. The container drops its reference at its end, and a thread that is
+ *	 still putting an mm keeps the struct until it is done
+ */
+void owner_put_free(struct owner_put *put)
 {
 	if (refcount_dec_and_test(&put->refs))
 		kfree(put);
@@ -143,7 +147,7 @@ static int put_thread(void *data)
 
 	mmput(put->mm);
 	WRITE_ONCE(put->mm, NULL);
-	put_unref(put);
+	owner_put_free(put);
 	module_put_and_kthread_exit(0);
 }
 
@@ -192,15 +196,6 @@ struct owner_put *owner_put_alloc(void)
 	refcount_set(&put->refs, 1);
 	INIT_DELAYED_WORK(&put->start, start_work);
 	return put;
-}
-
-/**
- * owner_put_free() - Drop a container's reference to its struct owner_put
- * @put: the struct; a thread that is still putting an mm keeps it until it is done
- */
-void owner_put_free(struct owner_put *put)
-{
-	put_unref(put);
 }
 
 /** owner_init() - On module load. Return: 0, or -ENOMEM */

@@ -11,7 +11,7 @@ struct owner_put;
 
 bool owner_is_ending(const struct mm_struct *mm);
 
-bool owner_look_begin(struct mm_struct *mm, bool patient);
+int owner_look_begin(struct mm_struct *mm, bool patient);
 void owner_look_end(struct mm_struct *mm);
 void owner_await_look(struct mm_struct *mm);
 
