@@ -91,12 +91,7 @@ static int sys_ioctl(unsigned long request, void *arg)
 
 static int dirty_log(uint32_t flags)
 {
-	struct vfio_iommu_type1_dirty_bitmap dirty = {
-		.argsz = sizeof(dirty),
-		.flags = flags,
-	};
-
-	return sys_ioctl(VFIO_IOMMU_DIRTY_PAGES, &dirty);
+	return vfio_dirty_log(&container, flags);
 }
 
 /* A correct request for so many pages from IOVA on. */

@@ -67,17 +67,23 @@ static bool soon(bool (*done)(void *arg), void *arg)
 	return true;
 }
 
+/* Is the last thread of the process in this function of the kernel? */
+static bool stack_has(pid_t pid, const char *function)
+{
+	char path[64], text[4096] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
+	proc_read_file(path, text, sizeof(text));
+	return strstr(text, function);
+}
+
 /*
  * True if the process waits in exit_aio(), by the kernel stack of its last thread. To read
  * another file of /proc might take a reference to its mm, and make this test's put the last.
  */
 static bool is_ending(void *pid)
 {
-	char path[64], text[4096] = "";
-
-	snprintf(path, sizeof(path), "/proc/%d/stack", *(pid_t *)pid);
-	proc_read_file(path, text, sizeof(text));
-	return strstr(text, "exit_aio");
+	return stack_has(*(pid_t *)pid, "exit_aio");
 }
 
 static bool reads_wait(void *count)
@@ -179,7 +185,7 @@ static void memory_of_an_ending_process_does_not_come_back(void **state)
 /* How many kernel threads are in a function, by their stacks in /proc. */
 static unsigned int kernel_threads_in(const char *function)
 {
-	char path[300], text[4096];
+	char path[300], text[64];
 	unsigned int count = 0;
 	struct dirent *d;
 	DIR *proc = opendir("/proc");
@@ -191,8 +197,7 @@ static unsigned int kernel_threads_in(const char *function)
 		    proc_read_file(path, text, sizeof(text)) ||
 		    strncmp(text, "kworker", 7))
 			continue;
-		snprintf(path, sizeof(path), "/proc/%s/stack", d->d_name);
-		if (!proc_read_file(path, text, sizeof(text)) && strstr(text, function))
+		if (stack_has(atoi(d->d_name), function))
 			count++;
 	}
 	closedir(proc);
@@ -362,7 +367,6 @@ static int own_device_and_reset(void *arg)
 	void *map;
 	int ret;
 
-	(void)arg;
 	ret = vfio_container_open(&container, VFIO_TYPE1v2_IOMMU);
 	if (!ret)
 		ret = vfio_device_open(&nvme, &container, NVME);
@@ -421,11 +425,7 @@ static int map_ram_and_slow_page(void *arg)
 
 static bool is_in_the_module(void *pid)
 {
-	char path[64], text[4096] = "";
-
-	snprintf(path, sizeof(path), "/proc/%d/stack", *(pid_t *)pid);
-	proc_read_file(path, text, sizeof(text));
-	return strstr(text, "[vfio_iommu_type1]");
+	return stack_has(*(pid_t *)pid, "[vfio_iommu_type1]");
 }
 
 static bool is_gone(void *pid)
@@ -497,7 +497,6 @@ static int teardown_use_with_mirror(void **state)
 
 static bool no_worker_is_in_the_module(void *arg)
 {
-	(void)arg;
 	return !kernel_threads_in("[vfio_iommu_type1]");
 }
 

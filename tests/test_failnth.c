@@ -625,46 +625,24 @@ static void asking_for_info(void **state)
 	fail_each(&c);
 }
 
-static int dirty_log(uint32_t flags)
-{
-	struct vfio_iommu_type1_dirty_bitmap dirty = {
-		.argsz = sizeof(dirty),
-		.flags = flags,
-	};
-
-	return ioctl(asked->fd, VFIO_IOMMU_DIRTY_PAGES, &dirty) ? -errno : 0;
-}
-
 static int start_log(void)
 {
-	return dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+	return vfio_dirty_log(asked, VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
 }
 
 static int stop_log(void)
 {
-	return dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	return vfio_dirty_log(asked, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
 }
 
 static int get_bits(void)
 {
 	uint64_t bits = 0;
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap dirty;
-		struct vfio_iommu_type1_dirty_bitmap_get range;
-	} get = {
-		.dirty = {
-			.argsz = sizeof(get),
-			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		},
-		.range = {
-			.iova = IOVA,
-			.size = SMALL,
-			.bitmap = { PAGE, sizeof(bits), (void *)&bits },
-		},
-	};
+	struct vfio_bitmap bitmap = { PAGE, sizeof(bits), (void *)&bits };
+	int ret = vfio_dirty_get(asked, IOVA, SMALL, bitmap);
 
-	if (ioctl(asked->fd, VFIO_IOMMU_DIRTY_PAGES, &get))
-		return -errno;
+	if (ret)
+		return ret;
 	return bits == (1ULL << SMALL / PAGE) - 1 ? 0 : -EILSEQ;
 }
 

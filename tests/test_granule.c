@@ -47,16 +47,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int dirty_log(uint32_t flags)
-{
-	struct vfio_iommu_type1_dirty_bitmap dirty = {
-		.argsz = sizeof(dirty),
-		.flags = flags,
-	};
-
-	return ioctl(container.fd, VFIO_IOMMU_DIRTY_PAGES, &dirty) ? -errno : 0;
-}
-
 static struct vfio_bitmap bitmap_for(uint64_t pgsize)
 {
 	memset(bits, 0, sizeof(bits));
@@ -69,22 +59,7 @@ static struct vfio_bitmap bitmap_for(uint64_t pgsize)
 
 static int get_bits(uint64_t pgsize)
 {
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap dirty;
-		struct vfio_iommu_type1_dirty_bitmap_get range;
-	} get = {
-		.dirty = {
-			.argsz = sizeof(get),
-			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		},
-		.range = {
-			.iova = IOVA,
-			.size = LEN,
-			.bitmap = bitmap_for(pgsize),
-		},
-	};
-
-	return ioctl(container.fd, VFIO_IOMMU_DIRTY_PAGES, &get) ? -errno : 0;
+	return vfio_dirty_get(&container, IOVA, LEN, bitmap_for(pgsize));
 }
 
 static int unmap_with_bits(uint64_t pgsize)
@@ -173,7 +148,7 @@ static void the_log_has_every_page_when_large_ones_go(void **state)
 {
 	attach();
 	ok(map_part(0, LEN));
-	ok(dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
+	ok(vfio_dirty_log(&container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
 	detach();
 	ok(unmap_with_bits(PAGE));
 	expect_all(PAGES);
@@ -183,7 +158,7 @@ static void the_log_goes_on_when_large_pages_go(void **state)
 {
 	attach();
 	ok(map_part(0, LEN));
-	ok(dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
+	ok(vfio_dirty_log(&container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
 	ok(get_bits(LARGE_PAGE));
 	expect_all(LARGE_PAGES);
 	refused(EINVAL, get_bits(PAGE));
@@ -205,7 +180,7 @@ static void the_log_goes_on_when_large_pages_go(void **state)
 static void the_log_goes_on_when_large_pages_come(void **state)
 {
 	ok(map_part(0, LEN));
-	ok(dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
+	ok(vfio_dirty_log(&container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
 	write_page(PAGES - 1);
 	ok(get_bits(PAGE));
 	expect_one(PAGES - 1);

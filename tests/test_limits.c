@@ -92,7 +92,7 @@ static double time_of_restorer(const char *pid)
  * time in between, since the kernel ends idle workers only after minutes, and a new one
  * begins with no time.
  */
-static double time_of_workers(void)
+static double time_of_workers(double (*time_of)(const char *pid))
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
@@ -101,7 +101,7 @@ static double time_of_workers(void)
 	assert_non_null(proc);
 	while ((entry = readdir(proc)))
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			sum += time_of_restorer(entry->d_name);
+			sum += time_of(entry->d_name);
 	closedir(proc);
 	return sum;
 }
@@ -113,9 +113,9 @@ static void expect_little_work(const char *what)
 
 	sleep_ms(6000);
 	start = now();
-	used = time_of_workers();
+	used = time_of_workers(time_of_restorer);
 	sleep_ms(WATCH_S * 1000);
-	used = time_of_workers() - used;
+	used = time_of_workers(time_of_restorer) - used;
 	share = used / (now() - start);
 	printf("# %s: %.0f %% of a CPU\n", what, 100 * share);
 	if (share > CPU_SHARE)
@@ -136,8 +136,8 @@ static void waiting_for_a_dead_device_costs_little(void **state)
 	       expect_return(IOVA + (n / 2) * PAGE, 0, start, 5.0));
 }
 
-/* Nanoseconds that a worker which is bound to no CPU has run, or 0. */
-static unsigned long long run_time_of_restorer(const char *pid)
+/* As time_of_restorer(), but to the nanosecond, as the scheduler counts it. */
+static double run_time_of_restorer(const char *pid)
 {
 	unsigned long long ns = 0;
 	char path[300], text[256];
@@ -148,21 +148,7 @@ static unsigned long long run_time_of_restorer(const char *pid)
 	snprintf(path, sizeof(path), "/proc/%s/schedstat", pid);
 	if (!proc_read_file(path, text, sizeof(text)))
 		sscanf(text, "%llu", &ns);
-	return ns;
-}
-
-static double run_time_of_workers(void)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	double sum = 0;
-
-	assert_non_null(proc);
-	while ((entry = readdir(proc)))
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			sum += run_time_of_restorer(entry->d_name) * 1e-9;
-	closedir(proc);
-	return sum;
+	return ns * 1e-9;
 }
 
 /* A hundred looks a second, and up to 6.9 as many for processes that are ending. */
@@ -172,14 +158,14 @@ static void waiting_costs_an_idle_machine_little(void **state)
 
 	ok(vfio_dma_map(&rig.container, map, IOVA, RIG_LEN, VFIO_DMA_RW));
 	sleep_ms(500);
-	live = run_time_of_workers();
+	live = time_of_workers(run_time_of_restorer);
 	sleep_ms(4000);
-	live = run_time_of_workers() - live;
+	live = time_of_workers(run_time_of_restorer) - live;
 	ok(vfio_decoding(&rig.device, false));
 	sleep_ms(500);
-	off = run_time_of_workers();
+	off = time_of_workers(run_time_of_restorer);
 	sleep_ms(4000);
-	off = run_time_of_workers() - off;
+	off = time_of_workers(run_time_of_restorer) - off;
 	ok(vfio_decoding(&rig.device, true));
 	printf("# a second of workers: %.2f ms with a live mirror, %.2f ms with one that waits\n",
 	       live * 1e3 / 4, off * 1e3 / 4);

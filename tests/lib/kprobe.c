@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kprobe.h"
+#include "proc.h"
 
 #define TRACING		"/sys/kernel/tracing/"
 #define INSTANCE	TRACING "instances/tether_kprobe"
@@ -22,26 +23,12 @@
 static char events[EVENTS_MAX][KPROBE_NAME];
 static unsigned int nr_events;
 
-static int write_to(const char *path, int flags, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC | flags);
-	ssize_t len = strlen(text);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, len) != len)
-		ret = errno ? -errno : -EIO;
-	close(fd);
-	return ret;
-}
-
 static int in_instance(const char *file, const char *text)
 {
 	char path[256];
 
 	snprintf(path, sizeof(path), INSTANCE "/%s", file);
-	return write_to(path, O_TRUNC, text);
+	return proc_write_file_flags(path, O_TRUNC, text);
 }
 
 int kprobe_open(void)
@@ -67,7 +54,7 @@ void kprobe_close(void)
 	while (nr_events) {
 		snprintf(text, sizeof(text), "-:" GROUP "/%s",
 			 events[--nr_events]);
-		write_to(TRACING "kprobe_events", O_APPEND, text);
+		proc_write_file_flags(TRACING "kprobe_events", O_APPEND, text);
 	}
 }
 
@@ -94,7 +81,7 @@ int kprobe_add(const char *name, const char *symbol, const char *args)
 	if (nr_events == EVENTS_MAX)
 		return -E2BIG;
 	snprintf(text, sizeof(text), "p:" GROUP "/%s %s %s", name, symbol, args);
-	ret = write_to(TRACING "kprobe_events", O_APPEND, text);
+	ret = proc_write_file_flags(TRACING "kprobe_events", O_APPEND, text);
 	if (ret)
 		return has_symbol(symbol) ? ret : -ENOENT;
 	snprintf(events[nr_events++], KPROBE_NAME, "%s", name);

@@ -45,7 +45,12 @@ int proc_read_file(const char *path, char *buf, size_t size)
 
 int proc_write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	return proc_write_file_flags(path, 0, text);
+}
+
+int proc_write_file_flags(const char *path, int flags, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags);
 	ssize_t len = strlen(text);
 	int ret = 0;
 

@@ -40,5 +40,7 @@ pid_t proc_spawn(bool (*fn)(void *arg), void *arg);
 /* Read or write a whole small file (sysfs, procfs). 0 or -errno. */
 int proc_read_file(const char *path, char *buf, size_t size);
 int proc_write_file(const char *path, const char *text);
+/* Like proc_write_file(), with further flags for open(). */
+int proc_write_file_flags(const char *path, int flags, const char *text);
 
 #endif

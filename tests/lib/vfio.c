@@ -82,6 +82,37 @@ int vfio_dma_unmap_all(struct vfio_container *c, uint64_t *unmapped)
 	return dma_unmap(c, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL, unmapped);
 }
 
+int vfio_dirty_log(struct vfio_container *c, uint32_t flags)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty = {
+		.argsz = sizeof(dirty),
+		.flags = flags,
+	};
+
+	return ioctl(c->fd, VFIO_IOMMU_DIRTY_PAGES, &dirty) ? -errno : 0;
+}
+
+int vfio_dirty_get(struct vfio_container *c, uint64_t iova, uint64_t size,
+		   struct vfio_bitmap bitmap)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap dirty;
+		struct vfio_iommu_type1_dirty_bitmap_get range;
+	} get = {
+		.dirty = {
+			.argsz = sizeof(get),
+			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		},
+		.range = {
+			.iova = iova,
+			.size = size,
+			.bitmap = bitmap,
+		},
+	};
+
+	return ioctl(c->fd, VFIO_IOMMU_DIRTY_PAGES, &get) ? -errno : 0;
+}
+
 int vfio_iommu_info(struct vfio_container *c,
 		    struct vfio_iommu_type1_info **info)
 {

@@ -43,6 +43,12 @@ int vfio_dma_unmap(struct vfio_container *c, uint64_t iova, uint64_t size,
 		   uint64_t *unmapped);
 int vfio_dma_unmap_all(struct vfio_container *c, uint64_t *unmapped);
 
+/* VFIO_IOMMU_DIRTY_PAGES with the flag START or STOP. */
+int vfio_dirty_log(struct vfio_container *c, uint32_t flags);
+/* The dirty bits of a range, at the bitmap's page size. */
+int vfio_dirty_get(struct vfio_container *c, uint64_t iova, uint64_t size,
+		   struct vfio_bitmap bitmap);
+
 /* *info is a copy from malloc(), with the whole chain of capabilities. */
 int vfio_iommu_info(struct vfio_container *c,
 		    struct vfio_iommu_type1_info **info);

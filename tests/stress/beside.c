@@ -20,34 +20,16 @@
 
 #define RW		(PROT_READ | PROT_WRITE)
 
-static int dirty_log(uint32_t flags)
-{
-	struct vfio_iommu_type1_dirty_bitmap d = {
-		.argsz = sizeof(d), .flags = flags,
-	};
-
-	return ioctl(stress.container.fd, VFIO_IOMMU_DIRTY_PAGES, &d) ?
-	       -errno : 0;
-}
-
 /* -EINVAL if the range cuts a mapping, or the log is off. */
 static int dirty_get(uint64_t iova, uint64_t size, uint64_t *bits)
 {
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap d;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		.d.argsz = sizeof(arg),
-		.d.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		.get.iova = iova,
-		.get.size = size,
-		.get.bitmap.pgsize = PAGE,
-		.get.bitmap.size = size / PAGE / 8,
-		.get.bitmap.data = (void *)bits,
+	struct vfio_bitmap bitmap = {
+		.pgsize = PAGE,
+		.size = size / PAGE / 8,
+		.data = (void *)bits,
 	};
 
-	return ioctl(stress.container.fd, VFIO_IOMMU_DIRTY_PAGES, &arg) ?
-	       -errno : 0;
+	return vfio_dirty_get(&stress.container, iova, size, bitmap);
 }
 
 void logger_step(struct actor *a)
@@ -56,7 +38,7 @@ void logger_step(struct actor *a)
 	unsigned int i, reads = random_below(&a->random, 5);
 
 	doing(a, "the dirty log");
-	must(a, dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_START), 0, "START");
+	must(a, vfio_dirty_log(&stress.container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START), 0, "START");
 	for (i = 0; i < reads; i++) {
 		uint64_t iova = IOVA_SLOT(random_below(&a->random, SLOTS));
 
@@ -64,7 +46,7 @@ void logger_step(struct actor *a)
 		     "GET_BITMAP");
 		usleep(random_below(&a->random, 2000));
 	}
-	must(a, dirty_log(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP), 0, "STOP");
+	must(a, vfio_dirty_log(&stress.container, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP), 0, "STOP");
 	usleep(random_below(&a->random, 10000));
 }
 
