@@ -233,69 +233,100 @@ static void an_end_amid_restore_is_the_process_s_own(void **state)
 
 /* --- Uses of another process's memory ------------------------------------- */
 
+/* A container with an emulated device, and a process whose memory that device pins. */
 struct use {
 	struct vfio_container container;
 	struct emu emu;
 	pthread_t thread;
-	int ret;
+	pid_t child;
+	unsigned int number;
 };
 
-static struct use use;
+static struct use use, other_use;
+
+static void open_use(struct use *u, unsigned int number)
+{
+	memset(u, 0, sizeof(*u));
+	u->number = number;
+	ok(vfio_container_open(&u->container, VFIO_TYPE1v2_IOMMU));
+	ok(emu_open(&u->emu, &u->container, number));
+}
+
+/* The file system answers by now. */
+static void close_use(struct use *u)
+{
+	if (u->thread)
+		pthread_join(u->thread, NULL);
+	reap(u->child);
+	emu_close(&u->emu);
+	vfio_container_close(&u->container);
+}
 
 static int setup_use(void **state)
 {
-	memset(&use, 0, sizeof(use));
 	ok(slow_fs_start(&fs));
 	ok(emu_load());
-	ok(vfio_container_open(&use.container, VFIO_TYPE1v2_IOMMU));
-	ok(emu_open(&use.emu, &use.container, 0));
+	open_use(&use, 0);
 	return 0;
 }
 
 static int teardown_use(void **state)
 {
 	slow_fs_answer(&fs, true);
-	if (use.thread)
-		pthread_join(use.thread, NULL);
-	reap(child);
-	child = -1;
-	emu_close(&use.emu);
-	vfio_container_close(&use.container);
+	close_use(&use);
 	slow_fs_stop(&fs);
 	return emu_unload();
+}
+
+static int setup_two_uses(void **state)
+{
+	setup_use(state);
+	open_use(&other_use, 1);
+	return 0;
+}
+
+static int teardown_two_uses(void **state)
+{
+	slow_fs_answer(&fs, true);
+	close_use(&other_use);
+	return teardown_use(state);
 }
 
 /* Maps a page whose first access waits for the test's file system. */
 static int map_slow_page(void *arg)
 {
-	void *page = slow_fs_page(&fs);
+	struct use *u = arg;
+	void *page = slow_fs_page(&fs, u->number);
 
-	return page ? vfio_dma_map(&use.container, page, IOVA, PAGE, VFIO_DMA_RO) :
+	return page ? vfio_dma_map(&u->container, page, IOVA, PAGE, VFIO_DMA_RO) :
 		      -errno;
 }
 
 static void *pin_slow_page(void *arg)
 {
-	use.ret = emu_pin(&use.emu, IOVA, 1, EMU_PROT_READ);
+	struct use *u = arg;
+
+	emu_pin(&u->emu, IOVA, 1, EMU_PROT_READ);
 	return NULL;
 }
 
 static int map_slow_page_and_another(void *arg)
 {
+	struct use *u = arg;
 	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int ret = vfio_dma_map(&use.container, page, IOVA + 2 * PAGE, PAGE, VFIO_DMA_RW);
+	int ret = vfio_dma_map(&u->container, page, IOVA + 2 * PAGE, PAGE, VFIO_DMA_RW);
 
 	return ret ?: map_slow_page(arg);
 }
 
 /* Start to pin the child's slow page, which waits; the child also has a read outstanding. */
-static void start_use(int (*map)(void *arg))
+static void start_use(struct use *u, int (*map)(void *arg))
 {
-	unsigned int reads = 2;
+	unsigned int reads = slow_fs_waiting(&fs) + 2;
 
-	child = spawn(map, NULL);
-	assert_int_equal(pthread_create(&use.thread, NULL, pin_slow_page, NULL), 0);
+	u->child = spawn(map, u);
+	assert_int_equal(pthread_create(&u->thread, NULL, pin_slow_page, u), 0);
 	assert_true(soon(reads_wait, &reads));
 }
 
@@ -331,10 +362,10 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	bool in_time;
 
 	atomic_store(&done, false);
-	start_use(map_slow_page_and_another);
+	start_use(&use, map_slow_page_and_another);
 	close(tell_child);
-	reap(child);
-	child = -1;
+	reap(use.child);
+	use.child = -1;
 	/* Answer the page's read, not the one for which the child's end waits. */
 	slow_fs_answer_last(&fs);
 
@@ -416,9 +447,11 @@ static void devices_are_free_once_a_killed_process_is_gone(void **state)
 
 static int map_ram_and_slow_page(void *arg)
 {
+	struct use *u = arg;
 	void *ram = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	int ret = vfio_dma_map(&rig.container, ram, IOVA, MIB, VFIO_DMA_RW);
+	int ret = vfio_dma_map(&rig.container, ram, IOVA + u->number * MIB, MIB,
+			       VFIO_DMA_RW);
 
 	return ret ?: map_slow_page(arg);
 }
@@ -439,22 +472,15 @@ static bool owes_nothing(void *pid)
 	return proc_status_kb(*(pid_t *)pid, "VmLck") <= (long)PAGE / 1024;
 }
 
-/*
- * The memory is charged to another process. A pin of a page of that process whose fault
- * the file system does not answer (its slow page) holds its mmap_lock. A process that
- * unmaps the memory, and so waits for that lock to take the charge back, can be killed,
- * and nothing stays charged.
- */
-static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
+/* A process that unmaps from IOVA on, and so waits for an mmap_lock, is killed meanwhile. */
+static void kill_amid_unmap(uint64_t size)
 {
 	bool in_time;
-	pid_t pid;
+	pid_t pid = fork();
 
-	start_use(map_ram_and_slow_page);
-	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid)
-		_exit(-vfio_dma_unmap(&rig.container, IOVA, MIB, NULL));
+		_exit(-vfio_dma_unmap(&rig.container, IOVA, size, NULL));
 	assert_true(soon(is_in_the_module, &pid));
 	sleep_ms(LOOK_MS);
 	assert_true(is_in_the_module(&pid));
@@ -464,7 +490,29 @@ static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
 	if (!in_time)
 		waitpid(pid, NULL, 0);
 	assert_true(in_time);
-	assert_true(soon(owes_nothing, &child));
+}
+
+/*
+ * The memory is charged to another process. A pin of a page of that process whose fault
+ * the file system does not answer (its slow page) holds its mmap_lock. A process that
+ * unmaps the memory, and so waits for that lock to take the charge back, can be killed,
+ * and nothing stays charged.
+ */
+static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
+{
+	start_use(&use, map_ram_and_slow_page);
+	kill_amid_unmap(MIB);
+	assert_true(soon(owes_nothing, &use.child));
+}
+
+/* The same with the memory of two processes: the charge of each is taken back later. */
+static void two_processes_charges_are_taken_back(void **state)
+{
+	start_use(&use, map_ram_and_slow_page);
+	start_use(&other_use, map_ram_and_slow_page);
+	kill_amid_unmap(2 * MIB);
+	assert_true(soon(owes_nothing, &use.child));
+	assert_true(soon(owes_nothing, &other_use.child));
 }
 
 /* Its container also has the emulated device and a mirror. */
@@ -513,7 +561,7 @@ static void restore_does_not_wait_for_the_container(void **state)
 	child = fork();
 	assert_true(child >= 0);
 	if (!child)
-		_exit(-map_slow_page(NULL));
+		_exit(-map_slow_page(&use));
 	assert_true(soon(reads_wait, &reads));
 	ok(vfio_decoding(&target2, false));
 	ok(vfio_decoding(&target2, true));
@@ -529,6 +577,8 @@ static const struct CMUnitTest tests[] = {
 	TETHER(an_end_amid_restore_is_the_process_s_own, setup, teardown),
 	TETHER(the_last_put_of_a_process_holds_up_nobody, setup_use, teardown_use),
 	TETHER(who_waits_to_take_a_charge_back_can_be_killed, setup_use, teardown_use),
+	TETHER(two_processes_charges_are_taken_back, setup_two_uses,
+	       teardown_two_uses),
 	TETHER(restore_does_not_wait_for_the_container, setup_use_with_mirror,
 	       teardown_use_with_mirror),
 	TEST(devices_are_free_once_a_killed_process_is_gone, setup_closed,

@@ -116,7 +116,8 @@ static void hold_read(struct slow_fs *fs, uint64_t unique,
 
 static void serve_one(struct slow_fs *fs, const struct fuse_in_header *in)
 {
-	const struct fuse_open_out opened = {};
+	/* else another open() would wait for pages that are being read */
+	const struct fuse_open_out opened = { .open_flags = FOPEN_KEEP_CACHE };
 
 	switch (in->opcode) {
 	case FUSE_INIT:
@@ -264,14 +265,15 @@ int slow_fs_read_ahead_of_exit(const struct slow_fs *fs)
 	return syscall(SYS_io_submit, context, 1, reads) == 1 ? 0 : -errno;
 }
 
-void *slow_fs_page(const struct slow_fs *fs)
+void *slow_fs_page(const struct slow_fs *fs, unsigned int number)
 {
 	int fd = open(fs->path, O_RDONLY);
 	void *page;
 
 	if (fd < 0)
 		return NULL;
-	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd,
+		    number * 4096L);
 	close(fd);
 	return page == MAP_FAILED ? NULL : page;
 }

@@ -43,7 +43,7 @@ void slow_fs_stop(struct slow_fs *fs);
  * process waits for this read, in exit_aio().
  */
 int slow_fs_read_ahead_of_exit(const struct slow_fs *fs);
-/* Map the file's first page privately, without touching it; NULL with errno set. */
-void *slow_fs_page(const struct slow_fs *fs);
+/* A private mapping of one of its pages, not touched yet; NULL with errno set. */
+void *slow_fs_page(const struct slow_fs *fs, unsigned int number);
 
 #endif
