@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The differences between kernel versions. For an older kernel, this file defines the
- * newest kernel's functions under their own names, so that the rest of the module is
- * written for one kernel. No state and no lock of its own.
+ * The differences between kernels. For an older kernel, this file defines the newest
+ * kernel's functions under their own names, so that the rest of the module is written for
+ * one kernel. probed.h has a HAVE_ for each form that the kernel's headers have; the file
+ * questions, next to this one, says what each stands for. No state and no lock of its own.
  */
 #ifndef TETHER_COMPAT_H
 #define TETHER_COMPAT_H
@@ -22,13 +23,13 @@
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
 #include <linux/string.h>
-#include <linux/version.h>
 #include <linux/vfio.h>
 #include <linux/vfio_pci_core.h>
 
+#include "probed.h"
 #include "vfio_private.h"
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#ifdef HAVE_IOMMU_MAP_WITHOUT_GFP
 
 /* iommu_map() had no gfp argument; iommu_map_atomic() allocated with GFP_ATOMIC. */
 static inline int compat_iommu_map(struct iommu_domain *domain,
@@ -41,6 +42,10 @@ static inline int compat_iommu_map(struct iommu_domain *domain,
 }
 
 #define iommu_map compat_iommu_map
+
+#endif
+
+#ifdef HAVE_IRQ_DOMAIN_CHECK_MSI_REMAP
 
 static inline int compat_device_lacks_intr_remap(struct device *dev, void *unused)
 {
@@ -60,7 +65,7 @@ static inline bool iommu_group_has_isolated_msi(struct iommu_group *group)
 
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#ifdef HAVE_EVENTFD_SIGNAL_NUMBER
 
 /* eventfd_signal() had an argument, the number to add; this module always adds 1. */
 static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
@@ -72,7 +77,7 @@ static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
 
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#ifdef HAVE_IOMMU_DOMAIN_ALLOC_FOR_BUS
 
 static inline struct iommu_domain *iommu_paging_domain_alloc(struct device *dev)
 {
@@ -81,14 +86,14 @@ static inline struct iommu_domain *iommu_paging_domain_alloc(struct device *dev)
 
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#ifdef HAVE_WQ_PERCPU_BY_DEFAULT
 
 /* Without WQ_UNBOUND, every workqueue was per CPU; there was no flag for that. */
 #define WQ_PERCPU	0
 
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)
+#ifdef HAVE_INTERVAL_NOTIFIER_ONE_PASS
 
 struct mmu_interval_notifier_finish {
 	struct mmu_interval_notifier *notifier;
@@ -123,7 +128,7 @@ static const struct mmu_interval_notifier_ops name = {			\
 
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)
+#ifndef HAVE_FOLLOW_PFNMAP_WITH_MASK
 
 /* The kernel's struct has addr_mask since 6.15, and exists since 6.12. */
 struct compat_follow_pfnmap_args {
@@ -141,7 +146,7 @@ struct compat_follow_pfnmap_args {
  */
 static inline int compat_follow_pfnmap_start(struct compat_follow_pfnmap_args *args)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#ifdef HAVE_FOLLOW_PFNMAP
 	struct follow_pfnmap_args entry = {
 		.vma = args->vma,
 		.address = args->address,
@@ -156,7 +161,7 @@ static inline int compat_follow_pfnmap_start(struct compat_follow_pfnmap_args *a
 #else
 	spinlock_t *lock;	/* of the page table */
 	pte_t *ptep;
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#ifdef HAVE_FOLLOW_PTE_OF_VMA
 	int ret = follow_pte(args->vma, args->address, &ptep, &lock);
 #else
 	int ret = follow_pte(args->vma->vm_mm, args->address, &ptep, &lock);
@@ -183,9 +188,9 @@ static inline void compat_follow_pfnmap_end(struct compat_follow_pfnmap_args *ar
 
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#ifdef HAVE_PIN_REMOTE_WITH_VMAS
 
-/* The kernel's functions had one more argument, to return the VMAs. */
+/* The kernel's function had one more argument, to return the VMAs. */
 static inline long compat_pin_user_pages_remote(struct mm_struct *mm,
 						unsigned long start,
 						unsigned long npages,
@@ -199,6 +204,11 @@ static inline long compat_pin_user_pages_remote(struct mm_struct *mm,
 
 #define pin_user_pages_remote compat_pin_user_pages_remote
 
+#endif
+
+#ifdef HAVE_GET_REMOTE_WITH_VMAS
+
+/* The same for pages that are not pinned. */
 static inline long compat_get_user_pages_remote(struct mm_struct *mm,
 						unsigned long start,
 						unsigned long npages,
@@ -212,6 +222,8 @@ static inline long compat_get_user_pages_remote(struct mm_struct *mm,
 
 #define get_user_pages_remote compat_get_user_pages_remote
 
+#endif
+
 /*
  * Each pin of the zero page took a reference to it, so a user could make its reference
  * count overflow. The zero page is never freed, so a pin on it is not needed: drop the
@@ -219,17 +231,11 @@ static inline long compat_get_user_pages_remote(struct mm_struct *mm,
  */
 static inline void compat_drop_zero_page_pin(struct page *page)
 {
+#ifdef HAVE_ZERO_PAGE_IS_PINNED
 	if (is_zero_pfn(page_to_pfn(page)))
 		unpin_user_page(page);
-}
-
-#else
-
-static inline void compat_drop_zero_page_pin(struct page *page)
-{
-}
-
 #endif
+}
 
 #include "pin.h"
 
@@ -239,7 +245,7 @@ static inline void compat_drop_zero_page_pin(struct page *page)
  */
 static inline bool compat_hugetlb_is_charged_as_memory(void)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0) && IS_ENABLED(CONFIG_MEMCG)
+#if defined(HAVE_HUGETLB_CHARGED_AS_MEMORY) && IS_ENABLED(CONFIG_MEMCG)
 	return cgrp_dfl_root.flags & CGRP_ROOT_MEMORY_HUGETLB_ACCOUNTING;
 #else
 	return false;
@@ -258,7 +264,7 @@ static inline bool compat_hugetlb_is_charged_as_memory(void)
  */
 static inline struct vfio_device *compat_vfio_device(struct file *file)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#ifdef HAVE_VFIO_FILE_IS_VALID
 	const struct vfio_device_file *df;
 
 	if (!vfio_file_is_valid(file) || vfio_file_is_group(file))
@@ -274,11 +280,11 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
 #endif
 }
 
-/* Before 6.10 vfio-pci kept a list of the VMAs in which it had served faults. */
-#define COMPAT_VFIO_PCI_LISTS_VMAS	(LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0))
-
-/* It dropped the VMAs of an mm without users from its list without zapping them. */
-#define COMPAT_ZAPS_SKIP_ENDING_MMS	COMPAT_VFIO_PCI_LISTS_VMAS
+/*
+ * If vfio-pci lists VMAs, it drops those of an mm without users from its list without
+ * zapping them.
+ */
+#define COMPAT_ZAPS_SKIP_ENDING_MMS	IS_ENABLED(HAVE_VFIO_PCI_LISTS_VMAS)
 
 /**
  * compat_vfio_pci_zap_untracked() - Zap a VMA's entries if vfio-pci does not track it
@@ -304,7 +310,7 @@ compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,
 			      bool (*is_filled)(struct vm_area_struct *vma,
 						unsigned long addr))
 {
-#if COMPAT_VFIO_PCI_LISTS_VMAS
+#ifdef HAVE_VFIO_PCI_LISTS_VMAS
 	const struct vfio_pci_mmap_vma *entry;
 	bool found = false;
 

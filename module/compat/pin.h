@@ -17,7 +17,7 @@
 #ifndef TETHER_COMPAT_PIN_H
 #define TETHER_COMPAT_PIN_H
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#ifdef HAVE_PIN_TO_READ_SHARES
 
 static inline bool compat_pins_to_read(unsigned int flags)
 {

@@ -24,9 +24,10 @@
 #include <linux/log2.h>
 #include <linux/math.h>
 #include <linux/types.h>
-#include <linux/version.h>
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0) && IS_ENABLED(CONFIG_INTEL_IOMMU)
+#include "probed.h"
+
+#ifdef HAVE_VTD_GATHERS_TABLES_FIRST
 
 /**
  * compat_driver_call() - How much of a range the core passes to its driver in one call

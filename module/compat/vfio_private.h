@@ -10,7 +10,8 @@
 
 #include <linux/list.h>
 #include <linux/types.h>
-#include <linux/version.h>
+
+#include "probed.h"
 
 struct iommu_domain;
 struct iommu_group;
@@ -25,11 +26,9 @@ enum vfio_group_type {
 	VFIO_NO_IOMMU,
 };
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 enum vfio_iommu_notify_type {
 	VFIO_IOMMU_CONTAINER_CLOSE = 0,
 };
-#endif
 
 struct vfio_iommu_driver_ops {
 	char *name;
@@ -50,15 +49,14 @@ struct vfio_iommu_driver_ops {
 		      bool write);
 	struct iommu_domain *(*group_iommu_domain)(void *data,
 						   struct iommu_group *group);
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	/* Kernels since 6.3 do not have notify, and so do not read it. */
 	void (*notify)(void *data, enum vfio_iommu_notify_type event);
-#endif
 };
 
 int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 void vfio_unregister_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#ifdef HAVE_VFIO_PCI_LISTS_VMAS
 /* vfio-pci's list of the VMAs in which it has served a fault since it last zapped. */
 struct vfio_pci_mmap_vma {
 	struct vm_area_struct *vma;
@@ -66,7 +64,7 @@ struct vfio_pci_mmap_vma {
 };
 #endif
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#ifdef HAVE_VFIO_FILE_IS_VALID
 /* An open device's file->private_data points to this; only @device is read. */
 struct vfio_device_file {
 	struct vfio_device *device;

@@ -15,11 +15,11 @@
 #include <linux/platform_device.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <linux/version.h>
 #include <linux/vfio.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "probed.h"
 #include "tether_emu.h"
 
 static_assert(EMU_PROT_READ == IOMMU_READ && EMU_PROT_WRITE == IOMMU_WRITE);
@@ -27,12 +27,12 @@ static_assert(EMU_PROT_READ == IOMMU_READ && EMU_PROT_WRITE == IOMMU_WRITE);
 #define MAX_DEVICES	16
 
 /* All that differs between kernels. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#ifdef HAVE_VFIO_FREE_DEVICE
 #define emu_free(vdev)	vfio_free_device(vdev)
 #else
 #define emu_free(vdev)	do { } while (0)	/* vfio does */
 #endif
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#ifdef HAVE_PLATFORM_REMOVE_INT
 #define emu_remove_t	int
 #define EMU_REMOVED	0
 #else
