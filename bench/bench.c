@@ -280,9 +280,10 @@ static void close_container(const struct bench_case *c)
 /* --- What costs by the size of all mappings ------------------------------ */
 
 /*
- * Both backends make a second domain only for groups whose IOMMUs are not alike, and the
- * lab's are alike. But if a container has had only an emulated device, the first real
- * group gets a new domain with all mappings. This includes pinning the memory.
+ * Times attaching a group that gets a new domain, into which all mappings have to go.
+ * Both backends give only a group with an unlike IOMMU a second domain, and the lab has
+ * one IOMMU. So here the container has only an emulated device, and the group that is
+ * attached gets its first domain. This includes pinning the memory.
  */
 static void attach(const struct bench_case *c)
 {

@@ -356,10 +356,11 @@ err_group:
 }
 
 /*
- * The last group, or the last group of the last domain, has been detached. A container
- * without groups may not have mappings: if no emulated group is left, unmap all. If
- * there is one, its devices use the mappings; but if the last domain goes, the memory need
- * not stay pinned and in an IOMMU, so the mappings are depopulated.
+ * A group with an IOMMU is leaving and was the last one (@domain_goes: the last domain
+ * goes with it), or an emulated group has left a container without domains. A container
+ * without groups must not have mappings: if no emulated group is left, unmap all. If one
+ * is left, its devices still use the mappings, but with the last domain gone no IOMMU
+ * does, so depopulate them: that unpins their memory.
  */
 static void group_drop_mappings(struct container *c, bool domain_goes)
 {

@@ -271,7 +271,10 @@ static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 	domains_flush(c, SEGMENT_PINNED);
 }
 
-/* Remove this mapping and all mappings up to @last. Returns how many bytes they had. */
+/*
+ * Remove @from and every mapping above it that begins at or below IOVA @last. Returns
+ * the sum of their sizes (bytes).
+ */
 static u64 mappings_remove_from(struct container *c, struct mapping *from,
 				u64 last)
 {

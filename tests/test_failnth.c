@@ -710,7 +710,7 @@ static int move_back(void)
 	return ret ? ret : make_stale();
 }
 
-/* Devices reach the same memory, whether or not the address was changed. */
+/* Devices reach the memory, whether setting the new address succeeded or failed. */
 static void check_moved(bool moved)
 {
 	expect_return(bar_iova, 0, now(), 2.0);

@@ -295,8 +295,9 @@ static bool violated(void)
 #define VAIN	20	/* failed attempts to map, after which the memory is left on */
 
 /*
- * In-tree maps page by page. On a slow machine this may take longer than the toggler
- * ever leaves the memory on, so after some failed attempts the toggler is stopped.
+ * In-tree maps page by page. On a slow machine this may take longer than toggler() ever
+ * leaves the memory on, and then every attempt fails. So after VAIN failed attempts,
+ * hold the mutex without which toggler() cannot turn the memory off.
  */
 static int map_own(void)
 {

@@ -615,7 +615,10 @@ static void private_hugetlb_is_read_as_it_is_written_later(void **state)
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
 }
 
-/* Parent and child get a page of their own each; the device reads that of the mapper. */
+/*
+ * After fork() parent and child share each page. Before MAP_DMA pins a page, the kernel
+ * gives the parent one of its own, so the device reads what the parent writes later.
+ */
 static void memory_shared_by_fork_is_read_as_it_is_written_later(void **state)
 {
 	uint8_t *mem = anonymous(MIB);
