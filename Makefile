@@ -16,6 +16,7 @@ help:
 	@echo 'make demo       show the hole in the in-tree module, and tether closing it'
 	@echo 'make test       run all tests on stock kernels under QEMU    [KVER=only that one]'
 	@echo 'make check      look at the source with the linters, a minute; part of make test'
+	@echo 'make probes     build it with headers that have newer and older forms, one at a time'
 	@echo 'make matrix     the same on every kernel with every IOMMU'
 	@echo 'make debug-test the tests on debug kernels, failing allocations, coverage'
 	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
@@ -95,6 +96,10 @@ test: deps
 check:
 	@tests/check-source
 
+# Kernels with functions of newer ones, as vendors have them: what module/compat/probe finds.
+probes: deps
+	@tests/check-probes
+
 # On kernels that watch themselves, built from Debian's source; hours, not minutes.
 debug-test: deps
 	@lab/deps coverage
@@ -159,5 +164,5 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
-.PHONY: help deps deps-module module modules tests tools deb fetch lab guest demo test check debug-test matrix \
-	differential stress fuzz bench bench-guest clients model install uninstall clean
+.PHONY: help deps deps-module module modules tests tools deb fetch lab guest demo test check probes debug-test \
+	matrix differential stress fuzz bench bench-guest clients model install uninstall clean

@@ -68,7 +68,7 @@ static inline long compat_pin_readonly_hugetlb(struct mm_struct *mm,
 				       NULL);
 		if (ret)
 			return ret;
-		ret = compat_pin_user_pages_remote(mm, start, 1, flags, pages,
+		ret = pin_user_pages_remote(mm, start, 1, flags, pages,
 						   NULL);
 		if (ret == 1)
 			ret = compat_keep_own(mm, start, pages, 1);
@@ -100,7 +100,7 @@ static inline long compat_pin_and_copy(struct mm_struct *mm,
 		else
 			flags |= FOLL_WRITE | FOLL_FORCE;
 	}
-	return compat_pin_user_pages_remote(mm, start, npages, flags, pages,
+	return pin_user_pages_remote(mm, start, npages, flags, pages,
 					    NULL);
 }
 
@@ -117,9 +117,9 @@ static inline long compat_pin_own_pages_remote(struct mm_struct *mm,
 	long n;
 
 	if (!compat_pins_to_read(flags))
-		return compat_pin_user_pages_remote(mm, start, npages, flags,
+		return pin_user_pages_remote(mm, start, npages, flags,
 						    pages, locked);
-	n = compat_pin_user_pages_remote(mm, start, npages,
+	n = pin_user_pages_remote(mm, start, npages,
 					 flags | FOLL_NOFAULT, pages, NULL);
 	if (n > 0)
 		n = compat_keep_own(mm, start, pages, n);
