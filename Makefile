@@ -6,8 +6,17 @@ KVER ?= $(KERNEL)
 export KVER
 # Known only after "deps" on a fresh machine, so asked for late, and once.
 kver = $(eval kver := $$(shell lab/kernel-version '$(KVER)' $(IOMMU)))$(kver)
-ko = build/module/$(kver)/$(if $(STRICT_ONLY),strict-only/)vfio_iommu_type1.ko
-installed = /lib/modules/$(kver)/updates/vfio_iommu_type1.ko
+# The kernel of module, install and uninstall: the running one, if KVER is empty and the running
+# kernel's headers are here.
+module_kver = $(eval module_kver := $$(or $$(shell lab/kernel-version --module '$(KVER)' $(IOMMU)),\
+	$$(error which kernel? make $@ KVER=...)))$(module_kver)
+ko = build/module/$(module_kver)/$(if $(STRICT_ONLY),strict-only/)vfio_iommu_type1.ko
+module_dir = $(INSTALL_MOD_PATH)/lib/modules/$(module_kver)
+installed = $(module_dir)/updates/vfio_iommu_type1.ko
+# depmod's and modinfo's option for a tree that is not this machine's.
+in_tree = $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH))
+# In Debian depmod is not in the PATH of users.
+export PATH := $(PATH):/usr/sbin:/sbin
 step = @lab/run-step
 
 MAKEFLAGS += --no-print-directory
@@ -25,28 +34,32 @@ help:
 	@echo 'make bench      what mapping costs: in-tree, tether, the floor [ICOUNT=1] [LONG=1]'
 	@echo "make clients    run Debian's own VFIO programs on both modules"
 	@echo 'make model      check the protocol, and mutants of it, with spin'
-	@echo 'make module     build the module    [KVER=version] [STRICT_ONLY=1]'
+	@echo 'make module     build the module, for the running kernel  [KVER=version] [STRICT_ONLY=1]'
 	@echo 'make deb        build and try the packages tether-dkms and tether-tools'
 	@echo 'make tools      build tetherctl'
 	@echo 'make tests      build the test programs'
 	@echo 'make lab        fetch the kernel and build the guest'
-	@echo 'make install    install the built module for KVER, ahead of the in-tree one'
-	@echo 'make uninstall  go back to the in-tree one'
+	@echo 'make install    install the built module, ahead of the in-tree one  [KVER=version]'
+	@echo 'make uninstall  go back to the in-tree one  [KVER=version]'
 	@echo 'make deps       install the packages that all this takes'
 	@echo 'make clean      remove build/, but for what was fetched'
 
 deps:
 	@lab/deps all
 
-# On real hardware nobody needs QEMU.
+# What is installed on real hardware takes no lab, and no Debian.
 deps-module:
 	@lab/deps module
 
+deps-tools:
+	@lab/deps tools
+
 module: deps-module
-	@lab/trixie $(kver)
-	$(step) module$(if $(STRICT_ONLY),-strict).log 'module for $(kver)$(if $(STRICT_ONLY), (strict only))' \
-		lab/build-module $(kver) $(if $(STRICT_ONLY),strict-only)
-	@module/compat/check-abi $(kver) $(ko) || [ $$? = 3 -a -z '$(PROVED)' ]
+	@lab/trixie $(module_kver)
+	$(step) module$(if $(STRICT_ONLY),-strict).log \
+		'module for $(module_kver)$(if $(STRICT_ONLY), (strict only))' \
+		lab/build-module $(module_kver) $(if $(STRICT_ONLY),strict-only)
+	@module/compat/check-abi $(module_kver) $(ko) || [ $$? = 3 -a -z '$(PROVED)' ]
 	@echo '  $(ko)'
 
 # The lab runs both kinds, and always on a kernel whose layout is proved.
@@ -140,7 +153,7 @@ clients: deps
 model: deps
 	@model/run
 
-tools: deps
+tools: deps-tools
 	$(step) tools.log 'tetherctl' $(MAKE) -C tools
 
 # Built, and installed and removed in a system of their own.
@@ -150,19 +163,26 @@ deb:
 	@packaging/test-deb
 	@ls build/deb/*.deb
 
+# modprobe loads no module that has the name of a built-in one, although modinfo shows its file.
 install:
-	@test -e $(ko) || { echo 'not built: make module KVER=$(kver)'; exit 1; }
-	@module/compat/check-abi $(kver) $(ko) || { echo 'not installed'; exit 1; }
+	@lab/tools-for install
+	@test -e $(ko) || { echo 'not built: make module KVER=$(module_kver)'; exit 1; }
+	@! grep -qs '/vfio_iommu_type1[.]ko' $(module_dir)/modules.builtin || \
+		{ echo 'not installed: $(module_kver) has vfio_iommu_type1 built in, and loads no other'; exit 1; }
+	@module/compat/check-abi $(module_kver) $(ko) || { echo 'not installed'; exit 1; }
 	install -D -m 644 $(ko) $(installed)
-	depmod $(kver)
-	@modinfo -k $(kver) -n vfio_iommu_type1
+	depmod $(in_tree) $(module_kver)
+	@modinfo $(in_tree) -k $(module_kver) -n vfio_iommu_type1
+	@[ "$$(realpath "$$(modinfo $(in_tree) -k $(module_kver) -n vfio_iommu_type1)")" = \
+		"$$(realpath $(installed))" ] || \
+		{ echo 'modprobe would load this, not $(installed)'; exit 1; }
 
 uninstall:
 	rm -f $(installed)
-	depmod $(kver)
+	depmod $(in_tree) $(module_kver)
 
 clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
-.PHONY: help deps deps-module module modules tests tools deb fetch lab guest demo test check probes debug-test \
-	matrix differential stress fuzz bench bench-guest clients model install uninstall clean
+.PHONY: help deps deps-module deps-tools module modules tests tools deb fetch lab guest demo test check probes \
+	debug-test matrix differential stress fuzz bench bench-guest clients model install uninstall clean

@@ -55,6 +55,11 @@ exact_kver()
 	if [ "${2:-${IOMMU:-}}" = smmu ] && [[ $name != *-* ]]; then
 		name=${name:+$name-}arm64
 	fi
+	# A kernel that somebody has built need not have a "-" in its version.
+	if [ -n "$name" ] && [ -e "/lib/modules/$name/build/Makefile" ]; then
+		echo "$name"
+		return
+	fi
 	case $name in
 	arm64)
 		arm64_kver
