@@ -6,14 +6,26 @@
 # shellcheck disable=SC2034 # used by the scripts that source this
 top=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 build=$top/build
-cache=$build/cache
+# Several trees may share one cache by a link. A kernel's objects name their directory, so use
+# its real name.
+cache=$(realpath -m "$build/cache")
 trixie=$cache/trixie
 arm64=$cache/arm64
+suites=$cache/suites
+mirror=${MIRROR:-http://deb.debian.org/debian}
 
 die()
 {
 	echo "${0##*/}: $*" >&2
 	exit 1
+}
+
+# gone WHAT: says that Debian's archive does not have something. The status tells tests/matrix that
+# this is no failure.
+gone()
+{
+	echo "${0##*/}: gone: $*" >&2
+	exit 3
 }
 
 # The kernel on which linux-headers-amd64 depends. If the package is installed, that version
@@ -45,9 +57,31 @@ arm64_kver()
 	die "no kernel ${1:-} for arm64"
 }
 
-# exact_kver [NAME [IOMMU]]: the full version for a short name: 6.12, trixie, backports (of
-# trixie), or 6.1-debug, which builds that kernel. Without NAME the one of $KVER, else this
-# machine's own. 6.1-arm64 is an arm64 kernel, and so is 6.1 with an IOMMU that only Arm has.
+# newest_headers RUNNER NAME: the newest of Debian's kernels of that series (7.2) for which an apt
+# has headers, if there is one. RUNNER is one of those of download().
+newest_headers()
+{
+	"$1" apt-cache pkgnames "linux-headers-$2" |
+		sed -nE "s/^linux-headers-($2([.+][^-]*)?-amd64)\$/\1/p" | sort -V | tail -n 1
+}
+
+# suite_kver RUNNER SUITE: the kernel on which the suite's linux-headers-amd64 depends.
+suite_kver()
+{
+	"$1" apt-cache show "linux-headers-amd64/$2" |
+		sed -n 's/^Depends:.*linux-headers-\([0-9][^ ,(]*\).*/\1/p'
+}
+
+# exact_kver [NAME [IOMMU]]: the full version for a short name. Without NAME the one of $KVER,
+# else this machine's own. A short name is
+#   6.12                   a series: this machine's or trixie's kernel, else the newest elsewhere
+#   trixie, backports      trixie's own, or the newest of its backports
+#   bookworm-backports, testing, experimental
+#                          the one of that suite
+#   NAME-rt, NAME-cloud    the same kernel in that flavour of Debian's (6.1-rt)
+#   6.1-debug              a kernel that lab/debug-kernel builds, which this does
+#   6.1-arm64              an arm64 kernel, and so is 6.1 with an IOMMU that only Arm has
+# Exits with 3 if Debian no longer has the kernel.
 exact_kver()
 {
 	local name=${1:-${KVER:-}} own kver
@@ -78,6 +112,16 @@ exact_kver()
 		sed -n "$([ "$name" = trixie ] && echo 1 || echo 2)p" "$trixie.kernels"
 		return
 		;;
+	bookworm-backports | testing | experimental)
+		"$top/lab/suites"
+		suite_kver in_suites "$name"
+		return
+		;;
+	?*-rt | ?*-cloud)
+		kver=$(exact_kver "${name%-*}")
+		echo "${kver%-*}-${name##*-}-${kver##*-}"
+		return
+		;;
 	*-*)
 		echo "$name"
 		return
@@ -94,7 +138,13 @@ exact_kver()
 		echo "$kver"
 		return
 	done <"$trixie.kernels"
-	die "no kernel $name: there are $own $(paste -sd ' ' "$trixie.kernels")"
+	kver=$(newest_headers in_trixie "$name")
+	if [ -z "$kver" ]; then
+		"$top/lab/suites"
+		kver=$(newest_headers in_suites "$name")
+	fi
+	[ -n "$kver" ] || gone "there are no headers of a kernel $name in Debian's archive"
+	echo "$kver"
 }
 
 # Is this a debug kernel, built by lab/debug-kernel?
@@ -108,15 +158,35 @@ headers_of()
 {
 	if watches_itself "$1"; then
 		echo "$cache/$1/lib/modules/$1/build"
+	elif from_arm64 "$1"; then
+		echo "$arm64/$1/usr/src/linux-headers-$1"
+	elif from_suites "$1"; then
+		echo "$suites/$1/usr/src/linux-headers-$1"
 	else
 		echo "/lib/modules/$1/build"
 	fi
 }
 
-# Are modules for this kernel built in the chroot? Not if this machine has its headers.
+# Are the headers of this kernel installed in the chroot? Not if this machine has them.
 from_trixie()
 {
 	[[ $1 == *+deb13-* ]] && [ ! -e "/lib/modules/$1/build/Makefile" ]
+}
+
+# Are the headers of this kernel unpacked by lab/suites? Yes if neither this machine's apt nor
+# the chroot's has them.
+from_suites()
+{
+	type -P apt-cache >/dev/null &&
+		[[ $1 == *-amd64 && $1 != *+deb13-* ]] && [ ! -e "/lib/modules/$1/build/Makefile" ] &&
+		[ "$1" != "$(own_kver)" ] && [ -z "$(apt-cache pkgnames "linux-headers-$1")" ]
+}
+
+# Are modules for this kernel built in the chroot, with trixie's compiler? Those of a kernel
+# that is newer than this machine's release are.
+in_chroot()
+{
+	from_trixie "$1" || { from_suites "$1" && [[ $1 != *+deb12-* ]]; }
 }
 
 # Are modules and programs for this kernel cross-built? Not on an arm64 machine.
@@ -125,28 +195,59 @@ from_arm64()
 	[[ $1 == *-arm64 ]] && [ ! -e "/lib/modules/$1/build/Makefile" ]
 }
 
-# in_arm64 COMMAND [ARG...]: runs an apt command that knows arm64's packages and ignores the
-# packages installed here. It has a package index of its own, and does not change this
-# machine's.
-in_arm64()
+# private_apt DIRECTORY ARCHITECTURE COMMAND [ARG...]: runs an apt command that has its package
+# index in DIRECTORY and ignores the packages installed here. It does not change this machine's
+# index. Its sources are in DIRECTORY/sources.list, if that is there, else they are this machine's.
+private_apt()
 {
-	local apt=$arm64/apt conf
+	local apt=$1 arch=$2 conf
+	shift 2
 
 	mkdir -p "$apt"/{lists,archives}/partial
 	[ -e "$apt/status" ] || : >"$apt/status"
 	# Write the configuration every time, since the tree may have been moved.
 	conf=$(mktemp "$apt/conf.XXXXXX")
 	cat >"$conf" <<-EOF
-		APT::Architecture "arm64";
-		APT::Architectures { "arm64"; };
+		APT::Architecture "$arch";
+		APT::Architectures { "$arch"; };
 		APT::Sandbox::User "root";
 		Acquire::Languages "none";
 		Dir::State::Lists "$apt/lists";
 		Dir::State::Status "$apt/status";
 		Dir::Cache "$apt";
 	EOF
+	if [ -e "$apt/sources.list" ]; then
+		cat >>"$conf" <<-EOF
+			Dir::Etc::SourceList "$apt/sources.list";
+			Dir::Etc::SourceParts "/dev/null";
+		EOF
+	fi
 	mv "$conf" "$apt/conf"
 	env APT_CONFIG="$apt/conf" "$@"
+}
+
+in_arm64()
+{
+	private_apt "$arm64/apt" arm64 "$@"
+}
+
+in_suites()
+{
+	private_apt "$suites/apt" amd64 "$@"
+}
+
+# apt_of KVER: which apt has the packages of this kernel: one of the runners of download().
+apt_of()
+{
+	if from_arm64 "$1"; then
+		echo in_arm64
+	elif [[ $1 == *+deb13-* ]]; then
+		echo in_trixie
+	elif from_suites "$1"; then
+		echo in_suites
+	else
+		echo env
+	fi
 }
 
 # put FILE NAME: copies FILE to NAME in the tree $root, unless NAME is there already.
@@ -167,32 +268,102 @@ put_program()
 	done
 }
 
-# in_root [--bind DIRECTORY] ROOT COMMAND [ARG...]: runs COMMAND in a chroot that has /proc,
-# and DIRECTORY at the same path as outside. The mounts are in a namespace of their own and
+# in_root [--bind DIRECTORY]... ROOT COMMAND [ARG...]: runs COMMAND in a chroot that has /proc,
+# and each DIRECTORY at the same path as outside. The mounts are in a namespace of their own and
 # end with the command.
 # shellcheck disable=SC2016 # the inner shell expands them
 in_root()
 {
-	local bound=
+	local bound=()
 
-	if [ "$1" = --bind ]; then
-		bound=$2
+	while [ "$1" = --bind ]; do
+		bound+=("$2")
 		shift 2
-		mkdir -p "$1$bound"
-	fi
+	done
+	[ ${#bound[@]} -eq 0 ] || mkdir -p "${bound[@]/#/$1}"
 	unshare -m sh -euc '
-		root=$1 bound=$2
-		shift 2
+		root=$1
+		shift
 		mount -t proc proc "$root/proc"
-		[ -z "$bound" ] || mount --bind "$bound" "$root$bound"
+		while [ "$1" != -- ]; do
+			mount --bind "$1" "$root$1"
+			shift
+		done
+		shift
 		exec chroot "$root" "$@"
-	' in_root "$1" "$bound" \
+	' in_root "$1" "${bound[@]}" -- \
 		env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive \
 		"${@:2}"
 }
 
-# in_trixie COMMAND [ARG...]: runs COMMAND in the chroot of trixie, where this tree is visible.
+# in_trixie COMMAND [ARG...]: runs COMMAND in the chroot of trixie, where this tree and its cache
+# are visible.
 in_trixie()
 {
-	in_root --bind "$top" "$trixie" "$@"
+	in_root --bind "$top" --bind "$cache" "$trixie" "$@"
+}
+
+# download DIRECTORY RUNNER PACKAGE...: fetches packages. RUNNER says whose apt does it: env for
+# this machine's, in_trixie, in_arm64 or in_suites.
+# shellcheck disable=SC2016 # the inner shell expands them
+apt_download()
+{
+	local directory=$1 runner=$2
+	shift 2
+
+	"$runner" sh -c 'cd "$1" && shift &&
+		apt-get -q -o APT::Sandbox::User=root download "$@"' download "$directory" "$@" >&2
+}
+
+# The package index may be old and name packages that the mirror no longer has.
+download()
+{
+	apt_download "$@" && return
+	[ "$2" != env ] || [ "$(id -u)" = 0 ] || return 1
+	echo "not found, refreshing apt's package index" >&2
+	"$2" apt-get -q update >&2
+	apt_download "$@"
+}
+
+# unpack_to DIRECTORY WORK: unpacks all packages that are in WORK, removes them, and moves the
+# result to DIRECTORY when it is complete.
+unpack_to()
+{
+	local deb
+
+	for deb in "$2"/*.deb; do
+		dpkg-deb -x "$deb" "$2/root"
+	done
+	rm -rf "$1"
+	mkdir -p "${1%/*}"
+	mv "$2/root" "$1"
+	rm -f "$2"/*.deb
+}
+
+# depends RUNNER PACKAGE PATTERN: prints the dependency of PACKAGE that matches PATTERN.
+depends()
+{
+	"$1" apt-cache depends "$2" | sed -n "s/^ *Depends: \($3\)\$/\1/p"
+}
+
+# unpack_headers DIRECTORY WORK RUNNER TOOLS KVER: downloads the headers of KVER with RUNNER, and
+# kbuild's tools with TOOLS, and unpacks them to DIRECTORY.
+unpack_headers()
+{
+	local directory=$1 work=$2 runner=$3 tools=$4 headers=linux-headers-$5 common kbuild
+
+	common=$(depends "$runner" "$headers" 'linux-headers-.*-common\(-rt\)\?')
+	kbuild=$(depends "$runner" "$headers" 'linux-kbuild-.*')
+	if [ -z "$common" ] || [ -z "$kbuild" ]; then
+		gone "$headers is not in apt's archive"
+	fi
+	echo "fetching $headers $common $kbuild" >&2
+	download "$work" "$runner" "$headers" "$common" || gone "$headers cannot be downloaded"
+	download "$work" "$tools" "$kbuild" || gone "$kbuild cannot be downloaded"
+	unpack_to "$directory" "$work"
+	# The headers' Makefile names directories by absolute paths, which are wrong here.
+	# shellcheck disable=SC2016 # make expands these
+	sed -i 's,^include /usr/src/,include $(dir $(lastword $(MAKEFILE_LIST)))../,
+		s,^KBUILD_OUTPUT=.*,KBUILD_OUTPUT := $(CURDIR),' \
+		"$directory/usr/src/$headers/Makefile"
 }
