@@ -28,6 +28,12 @@ gone()
 	exit 3
 }
 
+# series VERSION: the first two numbers of a kernel's version.
+series()
+{
+	[[ $1 =~ ^[0-9]+\.[0-9]+ ]] && echo "${BASH_REMATCH[0]}"
+}
+
 # The kernel on which linux-headers-amd64 depends. If the package is installed, that version
 # counts, since modules are built against it; else the version that apt would install.
 own_kver()
@@ -38,6 +44,12 @@ own_kver()
 		depends=$(apt-cache show --no-all-versions linux-headers-amd64 |
 			sed -n 's/^Depends: //p')
 	sed -n 's/.*linux-headers-\([0-9][^ ,(]*\).*/\1/p' <<<"$depends"
+}
+
+# is_newer VERSION: is this kernel of another series than this machine's, and so newer?
+is_newer()
+{
+	[ "$(series "$1")" != "$(series "$(own_kver)")" ]
 }
 
 # arm64_kver [NAME]: this release's newest arm64 kernel with that short name (6.12), or the
@@ -79,7 +91,7 @@ suite_kver()
 #   bookworm-backports, testing, experimental
 #                          the one of that suite
 #   NAME-rt, NAME-cloud    the same kernel in that flavour of Debian's (6.1-rt)
-#   6.1-debug              a kernel that lab/debug-kernel builds, which this does
+#   6.1-debug, 7.1.13      a kernel that lab/build-kernel builds, which this does
 #   6.1-arm64              an arm64 kernel, and so is 6.1 with an IOMMU that only Arm has
 # Exits with 3 if Debian no longer has the kernel.
 exact_kver()
@@ -94,6 +106,11 @@ exact_kver()
 		echo "$name"
 		return
 	fi
+	if [[ $name =~ ^[0-9]+\.[0-9]+(\.[0-9]+|-[a-z]+)$ ]] &&
+		{ [[ $name == *.*.* ]] || built_here "$name"; }; then
+		"$top/lab/build-kernel" "$name"
+		return
+	fi
 	case $name in
 	arm64)
 		arm64_kver
@@ -101,10 +118,6 @@ exact_kver()
 		;;
 	[0-9].[0-9]-arm64 | [0-9].[0-9][0-9]-arm64)
 		arm64_kver "${name%-arm64}"
-		return
-		;;
-	6.1-debug | 6.1-kcsan)
-		"$top/lab/debug-kernel" "$name"
 		return
 		;;
 	trixie | backports)
@@ -147,16 +160,23 @@ exact_kver()
 	echo "$kver"
 }
 
-# Is this a debug kernel, built by lab/debug-kernel?
+# built_here KVER: is this a kernel, or the short name of one, that lab/build-kernel builds? It
+# then has a flavour of the lab's.
+built_here()
+{
+	[[ ${1##*-} == lab || -e $top/lab/config/${1##*-}.config ]]
+}
+
+# Does this kernel look for faults of its own, so that it is slow and needs memory?
 watches_itself()
 {
-	[[ $1 == *-debug || $1 == *-kcsan ]]
+	[[ $1 == *-@(debug|kcsan|rtdebug) ]]
 }
 
 # headers_of KVER: the directory of headers against which modules for KVER are built.
 headers_of()
 {
-	if watches_itself "$1"; then
+	if built_here "$1"; then
 		echo "$cache/$1/lib/modules/$1/build"
 	elif from_arm64 "$1"; then
 		echo "$arm64/$1/usr/src/linux-headers-$1"
@@ -186,7 +206,11 @@ from_suites()
 # that is newer than this machine's release are.
 in_chroot()
 {
-	from_trixie "$1" || { from_suites "$1" && [[ $1 != *+deb12-* ]]; }
+	if built_here "$1"; then
+		is_newer "$1"
+	else
+		from_trixie "$1" || { from_suites "$1" && [[ $1 != *+deb12-* ]]; }
+	fi
 }
 
 # Are modules and programs for this kernel cross-built? Not on an arm64 machine.

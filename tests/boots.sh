@@ -11,7 +11,7 @@ tools='test_trace test_scripts test_events test_tetherctl'
 # boot NAME KERNELS IOMMU SECONDS 'BACKEND PROGRAM...'...: one boot, which may take so many
 # seconds and runs one suite after the other.
 #
-#   KERNELS  stock: Debian's; watched: those of lab/debug-kernel; debug: those of them that
+#   KERNELS  stock: Debian's; watched: the lab's that watch themselves; debug: those of them that
 #            can make allocations fail; all. If the kernel reports anything in a boot that is
 #            for watched or debug ones, tether's programs run once more on the in-tree module.
 #   IOMMU    vtd, amd, virtio, smmu; any
