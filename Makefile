@@ -27,6 +27,7 @@ help:
 	@echo 'make check      look at the source with the linters, a minute; part of make test'
 	@echo 'make probes     build it with headers that have newer and older forms, one at a time'
 	@echo 'make matrix     the same on every kernel with every IOMMU'
+	@echo 'make reach      the main tests on many other kernels     [KVER=only that one]'
 	@echo 'make debug-test the tests on debug kernels, failing allocations, coverage'
 	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
 	@echo 'make stress     everything against everything, under DMA  [SECONDS=60] [SEED=]'
@@ -122,7 +123,14 @@ debug-test: deps
 matrix: deps
 	@tests/matrix $(foreach i,vtd amd,$(kver)/$i) \
 		$(foreach k,trixie backports,$(foreach i,vtd amd virtio,$k/$i)) \
-		6.1/smmu
+		6.1/smmu $(foreach k,7.2 bookworm-backports 6.1-rt,$k/vtd/reach)
+
+# Kernels beyond those of make test: other suites of Debian's and other flavours, and kernels that
+# the lab builds. Hours if all of them have to be built.
+reach = 7.2 bookworm-backports testing experimental 6.1-rt 6.12-rt 7.3-rt 6.1-cloud 6.12-cloud \
+	6.17.8 6.18.15 6.19.11 7.1.13 7.3-rtdebug
+reach: deps
+	@tests/matrix $(foreach k,$(or $(KVER),$(reach)),$k/vtd/reach)
 
 # SEED and OPS go through the environment or make's command line.
 differential: guest
@@ -185,4 +193,4 @@ clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
 .PHONY: help deps deps-module deps-tools module modules tests tools deb fetch lab guest demo test check probes \
-	debug-test matrix differential stress fuzz bench bench-guest clients model install uninstall clean
+	debug-test matrix reach differential stress fuzz bench bench-guest clients model install uninstall clean
