@@ -9,12 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "common.h"
 #include "emu.h"
 
 #define TEST_TIMEOUT	60	/* seconds for one test */
-#define STRICT_PARAMETER \
-	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
 
 int with_emu(void **state)
 {
@@ -28,7 +27,7 @@ int without_emu(void **state)
 
 bool on_tether(void)
 {
-	return !access(STRICT_PARAMETER, F_OK);
+	return !access(backend_parameter("strict_mmio_maps"), F_OK);
 }
 
 bool kernel_before(unsigned int major, unsigned int minor)

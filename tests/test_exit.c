@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "emu.h"
 #include "proc.h"
 #include "rig.h"
@@ -458,7 +459,7 @@ static int map_ram_and_slow_page(void *arg)
 
 static bool is_in_the_module(void *pid)
 {
-	return stack_has(*(pid_t *)pid, "[vfio_iommu_type1]");
+	return stack_has(*(pid_t *)pid, backend_mark());
 }
 
 static bool is_gone(void *pid)
@@ -545,7 +546,7 @@ static int teardown_use_with_mirror(void **state)
 
 static bool no_worker_is_in_the_module(void *arg)
 {
-	return !kernel_threads_in("[vfio_iommu_type1]");
+	return !kernel_threads_in(backend_mark());
 }
 
 /*

@@ -7,13 +7,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "common.h"
 #include "edu.h"
 #include "emu.h"
 #include "kmsg.h"
 #include "proc.h"
 
-#define ALLOW "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
+#define ALLOW	backend_parameter("allow_unsafe_interrupts")
 
 static struct vfio_container container;
 static struct emu emu;

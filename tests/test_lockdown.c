@@ -4,10 +4,11 @@
  *
  * Lockdown ends only with a reboot, so this is the last program of its boot.
  */
+#include "backend.h"
 #include "common.h"
 #include "proc.h"
 
-#define STRICT	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
+#define STRICT	backend_parameter("strict_mmio_maps")
 #define LOCKDOWN "/sys/kernel/security/lockdown"
 
 static void expect_strict(const char *value)

@@ -14,11 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "kmsg.h"
 #include "proc.h"
 #include "rig.h"
 
-#define STRICT	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
+#define STRICT	backend_parameter("strict_mmio_maps")
 #define TAINT_USER_BIT	6
 
 #define LACKING		120	/* a child's status: the kernel lacks the feature */

@@ -6,10 +6,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "backend.h"
 #include "proc.h"
 #include "rig.h"
 
-#define STRICT	"/sys/module/vfio_iommu_type1/parameters/strict_mmio_maps"
+#define STRICT	backend_parameter("strict_mmio_maps")
 
 static void expect_strict(void)
 {

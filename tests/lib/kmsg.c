@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "kmsg.h"
 
 int kmsg_open(void)
@@ -26,7 +27,7 @@ bool kmsg_says(int fd, const char *text)
 
 	while ((len = read(fd, line, sizeof(line) - 1)) > 0) {
 		line[len] = 0;
-		if (strstr(line, "vfio_iommu_type1") && strstr(line, text))
+		if (strstr(line, backend_module()) && strstr(line, text))
 			found = true;
 	}
 	return found;
