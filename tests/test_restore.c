@@ -183,12 +183,27 @@ static void memory_that_comes_back_can_be_read_at_once(void **state)
 	munmap(map, TARGET_LEN);
 }
 
-static uint64_t revoked(void)
+static uint64_t revoked(uint64_t iova, uint64_t size)
 {
 	struct vfio_tether_query q;
 
-	ok(rig_query(IOVA, 0, &q));
+	ok(rig_query(iova, size, &q));
 	return q.revoked;
+}
+
+/*
+ * Wait until no mirror of the range is revoked, or for limit seconds. To ask about many
+ * mirrors takes the container's lock for long, which restore needs; so ask about the last
+ * one until it is back.
+ */
+static void wait_until_restored(uint64_t first, uint64_t size, uint64_t last,
+				double limit)
+{
+	double start = now();
+
+	while ((revoked(last, first + size - last) || revoked(first, size)) &&
+	       now() - start < limit)
+		sleep_ms(2);
 }
 
 /*
@@ -212,11 +227,12 @@ static void many_mirrors_come_back_at_once_after_a_long_outage(void **state)
 	for (i = 0; i < ROUNDS; i++) {
 		ok(vfio_decoding(&rig.device, false));
 		sleep_ms(2500);
-		assert_int_equal(revoked(), MIRRORS * len);
+		assert_int_equal(revoked(IOVA, 0), MIRRORS * len);
 		ok(vfio_decoding(&rig.device, true));
 		start = now();
-		while (revoked() && now() - start < 20 * patience())
-			sleep_ms(2);
+		wait_until_restored(IOVA, MIRRORS * len,
+				    IOVA + (MIRRORS - 1) * len,
+				    20 * patience());
 		took = now() - start;
 		printf("# %d mirrors back after %.0f ms\n", MIRRORS, 1e3 * took);
 		if (took < quickest)
