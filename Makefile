@@ -10,9 +10,12 @@ kver = $(eval kver := $$(shell lab/kernel-version '$(KVER)' $(IOMMU)))$(kver)
 # kernel's headers are here.
 module_kver = $(eval module_kver := $$(or $$(shell lab/kernel-version --module '$(KVER)' $(IOMMU)),\
 	$$(error which kernel? make $@ KVER=...)))$(module_kver)
-ko = build/module/$(module_kver)/$(if $(STRICT_ONLY),strict-only/)vfio_iommu_type1.ko
+# As a directory's name: which form of the module it is (module/Kbuild).
+form = $(subst $() ,-,$(strip $(if $(BESIDE),beside) $(if $(STRICT_ONLY),strict-only)))
+backend = vfio_iommu_$(if $(BESIDE),tether,type1)
+ko = build/module/$(module_kver)/$(addsuffix /,$(form))$(backend).ko
 module_dir = $(INSTALL_MOD_PATH)/lib/modules/$(module_kver)
-installed = $(module_dir)/updates/vfio_iommu_type1.ko
+installed = $(module_dir)/updates/$(backend).ko
 # depmod's and modinfo's option for a tree that is not this machine's.
 in_tree = $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH))
 # In Debian depmod is not in the PATH of users.
@@ -35,7 +38,7 @@ help:
 	@echo 'make bench      what mapping costs: in-tree, tether, the floor [ICOUNT=1] [LONG=1]'
 	@echo "make clients    run Debian's own VFIO programs on both modules"
 	@echo 'make model      check the protocol, and mutants of it, with spin'
-	@echo 'make module     build the module, for the running kernel  [KVER=version] [STRICT_ONLY=1]'
+	@echo 'make module     build the module, for the running kernel  [KVER=version] [STRICT_ONLY=1] [BESIDE=1]'
 	@echo 'make deb        build and try the packages tether-dkms and tether-tools'
 	@echo 'make tools      build tetherctl'
 	@echo 'make tests      build the test programs'
@@ -57,18 +60,18 @@ deps-tools:
 
 module: deps-module
 	@lab/trixie $(module_kver)
-	$(step) module$(if $(STRICT_ONLY),-strict).log \
-		'module for $(module_kver)$(if $(STRICT_ONLY), (strict only))' \
-		lab/build-module $(module_kver) $(if $(STRICT_ONLY),strict-only)
+	$(step) module$(addprefix -,$(form)).log \
+		'module for $(module_kver)$(if $(form), ($(form)))' lab/build-module $(module_kver) $(form)
 	@module/compat/check-abi $(module_kver) $(ko) || [ $$? = 3 -a -z '$(PROVED)' ]
 	@echo '  $(ko)'
 
-# The lab runs both kinds, and always on a kernel whose layout is proved.
+# The lab runs several forms, and always on a kernel whose layout is proved.
 modules: deps fetch
 	$(step) check-abi.log 'the check of private structs checks' \
 		module/compat/check-abi --self-test
-	@$(MAKE) module KVER=$(kver) STRICT_ONLY= TETHER_ABI_UNCHECKED= PROVED=1
-	@$(MAKE) module KVER=$(kver) STRICT_ONLY=1 TETHER_ABI_UNCHECKED= PROVED=1
+	@$(MAKE) module KVER=$(kver) STRICT_ONLY= BESIDE= TETHER_ABI_UNCHECKED= PROVED=1
+	@$(MAKE) module KVER=$(kver) STRICT_ONLY=1 BESIDE= TETHER_ABI_UNCHECKED= PROVED=1
+	@$(MAKE) module KVER=$(kver) STRICT_ONLY= BESIDE=1 TETHER_ABI_UNCHECKED= PROVED=1
 	$(step) module-separate.log 'module for $(kver) (a domain for each group)' \
 		lab/build-module $(kver) separate-domains
 	$(step) module-large.log 'module for $(kver) (as if IOMMU pages were of 64 KiB)' \
@@ -175,13 +178,14 @@ deb:
 install:
 	@lab/tools-for install
 	@test -e $(ko) || { echo 'not built: make module KVER=$(module_kver)'; exit 1; }
-	@! grep -qs '/vfio_iommu_type1[.]ko' $(module_dir)/modules.builtin || \
-		{ echo 'not installed: $(module_kver) has vfio_iommu_type1 built in, and loads no other'; exit 1; }
+	@! grep -qs '/$(backend)[.]ko' $(module_dir)/modules.builtin || \
+		{ echo 'not installed: $(module_kver) has $(backend) built in; make install BESIDE=1 loads beside it'; \
+		  exit 1; }
 	@module/compat/check-abi $(module_kver) $(ko) || { echo 'not installed'; exit 1; }
 	install -D -m 644 $(ko) $(installed)
 	depmod $(in_tree) $(module_kver)
-	@modinfo $(in_tree) -k $(module_kver) -n vfio_iommu_type1
-	@[ "$$(realpath "$$(modinfo $(in_tree) -k $(module_kver) -n vfio_iommu_type1)")" = \
+	@modinfo $(in_tree) -k $(module_kver) -n $(backend)
+	@[ "$$(realpath "$$(modinfo $(in_tree) -k $(module_kver) -n $(backend))")" = \
 		"$$(realpath $(installed))" ] || \
 		{ echo 'modprobe would load this, not $(installed)'; exit 1; }
 

@@ -1,12 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * How a container begins and ends. container.h has the lock order.
+ *
+ * A build with TETHER_BESIDE is loaded beside the in-tree backend. There the vfio core's
+ * VFIO_SET_IOMMU offers a container to tether first. If container_open() or the
+ * attachment of one of the container's groups returns an error, the core offers the
+ * container to the in-tree backend, which does not revoke. Whoever can make tether fail
+ * could so get around tether. So that build returns no error there. It keeps the container
+ * and refuses it: no group is attached to a domain, so that the devices reach no memory,
+ * and every later call on the container returns the errno that VFIO_SET_IOMMU did not.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/mm.h>
+#include <linux/ptrace.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 #include <linux/vfio.h>
+
+#include <asm/syscall.h>
 
 #include "container.h"
 #include "debugfs.h"
@@ -17,16 +32,27 @@
 #include "params.h"
 #include "span.h"
 
+#ifdef TETHER_BESIDE
+#define BESIDE	true
+#else
+#define BESIDE	false
+#endif
+
 static atomic_t last_id;
 
-/**
- * container_open() - Allocate the backend's part of a container
- * @type: VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU
- *
- * Return: the container, with no group in it, or an ERR_PTR: -EINVAL for
- * another type, -ENOMEM.
+/*
+ * What container_open() returns beside the in-tree backend if it cannot make a container.
+ * Only @refused is ever read of them, so all containers that are refused share them.
  */
-struct container *container_open(unsigned long type)
+static struct container refused_type = { .refused = -EINVAL };
+static struct container refused_memory = { .refused = -ENOMEM };
+
+static bool container_is_shared(const struct container *c)
+{
+	return c == &refused_type || c == &refused_memory;
+}
+
+static struct container *container_alloc(unsigned long type)
 {
 	struct container *c;
 
@@ -67,6 +93,84 @@ err_free:
 	return ERR_PTR(-ENOMEM);
 }
 
+static void warn_refused(int error)
+{
+	pr_warn_ratelimited("VFIO_SET_IOMMU of %s[%d] was refused (%pe): its devices reach no memory, and the container returns this error\n",
+			    current->comm, task_pid_nr(current),
+			    ERR_PTR(error));
+}
+
+/**
+ * container_open() - Allocate the backend's part of a container
+ * @type: VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU
+ *
+ * Return: the container, with no group in it, or an ERR_PTR: -EINVAL for
+ * another type, -ENOMEM. Beside the in-tree backend a refused container instead.
+ */
+struct container *container_open(unsigned long type)
+{
+	struct container *c = container_alloc(type);
+
+	if (!BESIDE || !IS_ERR(c))
+		return c;
+	warn_refused(PTR_ERR(c));
+	return PTR_ERR(c) == -ENOMEM ? &refused_memory : &refused_type;
+}
+
+/*
+ * Would an error from attaching a group go to the caller, and not make the vfio core try
+ * the next backend? The core attaches groups in two ioctls. VFIO_GROUP_SET_CONTAINER adds
+ * a group to a container that has its backend, and returns the error. In the other,
+ * VFIO_SET_IOMMU, no error may be returned.
+ */
+static bool attach_may_fail(void)
+{
+	unsigned long args[6];
+
+	if (!BESIDE)
+		return true;
+	syscall_get_arguments(current, current_pt_regs(), args);
+	return (u32)args[1] == VFIO_GROUP_SET_CONTAINER;
+}
+
+/*
+ * Take all groups out of a container that VFIO_SET_IOMMU is making, and have it return
+ * this error from now on.
+ */
+static void container_refuse(struct container *c, int error)
+{
+	lockdep_assert_held(&c->lock);
+	group_detach_all(c);
+	c->refused = error;
+	warn_refused(error);
+}
+
+/**
+ * container_attach() - Let a group's devices reach what a container maps
+ * @c: the container; takes its lock
+ * @group: the group; the caller owns its DMA
+ * @emulated: the group is one that the vfio core made for an emulated device
+ *
+ * Return: 0, or a negative errno with the group attached to nothing: what group_attach()
+ * returns, or why the container was refused. Beside the in-tree backend, 0 in
+ * VFIO_SET_IOMMU; if the group could not be attached, the container is refused then.
+ */
+int container_attach(struct container *c, struct iommu_group *group,
+		     bool emulated)
+{
+	bool may_fail = attach_may_fail();
+	int ret = c->refused;
+
+	if (!ret) {
+		container_lock(c);
+		ret = group_attach(c, group, emulated);
+		if (ret && !may_fail)
+			container_refuse(c, ret);
+		mutex_unlock(&c->lock);
+	}
+	return may_fail ? ret : 0;
+}
+
 /**
  * container_release() - Unmap everything and free a container
  * @c: the container; no program can reach it any more
@@ -77,6 +181,8 @@ err_free:
  */
 void container_release(struct container *c)
 {
+	if (container_is_shared(c))
+		return;
 	debug_del(c);
 	mutex_lock(&c->lock);
 	group_detach_all(c);

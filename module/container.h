@@ -36,6 +36,7 @@
 
 struct dentry;
 struct eventfd_ctx;
+struct iommu_group;
 struct mm_struct;
 struct owner_put;
 
@@ -60,6 +61,9 @@ struct owner_put;
  * @nr_stale: mappings whose user address is being updated
  * @dirty_log: the log of dirty pages is on: every mapping has a dirty bitmap
  * @v2: opened as VFIO_TYPE1v2_IOMMU, for which no unmap may split a mapping
+ * @refused: 0, or the negative errno that every call on this container returns, since
+ *	     it has no group (container_refuse()). Set only inside VFIO_SET_IOMMU, before
+ *	     any other call can reach the container; read without a lock
  * @put: for the last put of an mm that this container used (owner.c)
  * @sources: struct source of each open device whose memory is mirrored; changed under
  *	     @lock and @mirror_lock, read under either
@@ -111,6 +115,7 @@ struct container {
 	unsigned int nr_stale;
 	bool dirty_log;
 	bool v2;
+	int refused;
 	struct owner_put *put;
 	struct list_head sources;
 	struct list_head off;
@@ -169,6 +174,8 @@ static inline void container_lock(struct container *c)
 }
 
 struct container *container_open(unsigned long type);
+int container_attach(struct container *c, struct iommu_group *group,
+		     bool emulated);
 void container_release(struct container *c);
 
 #endif

@@ -182,6 +182,8 @@ static int summary_show(struct seq_file *file, void *unused)
 		   c->mappings_avail, c->mirrors_avail);
 	mutex_lock(&c->mirror_lock);
 	seq_printf(file, "waiting %u\n", c->nr_revoked);
+	if (c->refused)
+		seq_printf(file, "refused %d\n", -c->refused);
 	mutex_unlock(&c->mirror_lock);
 	mutex_unlock(&c->lock);
 	return 0;

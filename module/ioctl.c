@@ -37,6 +37,15 @@ static long check_extension(struct container *c, unsigned long extension)
 	case VFIO_UNMAP_ALL:
 	case VFIO_TETHER_EXTENSION:
 		return 1;
+#if defined(TETHER_BESIDE) && defined(VFIO_TYPE1_NESTING_IOMMU)
+	/*
+	 * The in-tree backend takes this type on kernels that declare it. Tether refuses
+	 * such a container, but says that it takes the type, so that the container is not
+	 * offered to the in-tree backend.
+	 */
+	case VFIO_TYPE1_NESTING_IOMMU:
+		return 1;
+#endif
 	case VFIO_DMA_CC_IOMMU:
 		if (!c)
 			return 0;

@@ -4,8 +4,12 @@
  * owns only the order in which the other files are initialised and ended. It takes
  * container->lock where the function that it calls needs the lock held.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/err.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/vfio.h>
 
 #include "backing.h"
 #include "charge.h"
@@ -29,27 +33,33 @@ static void type1_release(void *data)
 	container_release(data);
 }
 
+static int refused(void *data)
+{
+	return ((struct container *)data)->refused;
+}
+
 static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 {
+	if (data && refused(data)) {
+		if (cmd != VFIO_CHECK_EXTENSION)
+			return refused(data);
+		data = NULL; /* what a container has before VFIO_SET_IOMMU */
+	}
 	return container_ioctl(data, cmd, arg);
 }
 
 static int type1_attach_group(void *data, struct iommu_group *group,
 			      enum vfio_group_type type)
 {
-	struct container *c = data;
-	int ret;
-
-	container_lock(c);
-	ret = group_attach(c, group, type == VFIO_EMULATED_IOMMU);
-	mutex_unlock(&c->lock);
-	return ret;
+	return container_attach(data, group, type == VFIO_EMULATED_IOMMU);
 }
 
 static void type1_detach_group(void *data, struct iommu_group *group)
 {
 	struct container *c = data;
 
+	if (refused(c))
+		return;
 	container_lock(c);
 	group_detach(c, group);
 	mutex_unlock(&c->lock);
@@ -59,28 +69,31 @@ static int type1_pin_pages(void *data, struct iommu_group *group,
 			   dma_addr_t iova, int npage, int prot,
 			   struct page **pages)
 {
-	return emulated_pin(data, iova, npage, prot, pages);
+	return refused(data) ?: emulated_pin(data, iova, npage, prot, pages);
 }
 
 static void type1_unpin_pages(void *data, dma_addr_t iova, int npage)
 {
-	emulated_unpin(data, iova, npage);
+	if (!refused(data))
+		emulated_unpin(data, iova, npage);
 }
 
 static void type1_register_device(void *data, struct vfio_device *vdev)
 {
-	emulated_register(data, vdev);
+	if (!refused(data))
+		emulated_register(data, vdev);
 }
 
 static void type1_unregister_device(void *data, struct vfio_device *vdev)
 {
-	emulated_unregister(data, vdev);
+	if (!refused(data))
+		emulated_unregister(data, vdev);
 }
 
 static int type1_dma_rw(void *data, dma_addr_t iova, void *buf, size_t count,
 			bool write)
 {
-	return emulated_rw(data, iova, buf, count, write);
+	return refused(data) ?: emulated_rw(data, iova, buf, count, write);
 }
 
 static struct iommu_domain *type1_group_iommu_domain(void *data,
@@ -89,6 +102,8 @@ static struct iommu_domain *type1_group_iommu_domain(void *data,
 	struct container *c = data;
 	struct iommu_domain *domain;
 
+	if (refused(c))
+		return ERR_PTR(-ENODEV);
 	container_lock(c);
 	domain = group_domain(c, group);
 	mutex_unlock(&c->lock);
@@ -111,10 +126,38 @@ static const struct vfio_iommu_driver_ops type1_ops = {
 	.group_iommu_domain = type1_group_iommu_domain,
 };
 
+/*
+ * The module that is loaded in place of the in-tree backend and the one that is loaded
+ * beside it export a symbol each, by which the other finds that it must not be loaded.
+ */
+#ifdef TETHER_BESIDE
+#define OTHER	"tether_is_in_place"
+extern const bool tether_is_beside;
+const bool tether_is_beside = true;
+EXPORT_SYMBOL_GPL(tether_is_beside);
+#else
+#define OTHER	"tether_is_beside"
+extern const bool tether_is_in_place;
+const bool tether_is_in_place = true;
+EXPORT_SYMBOL_GPL(tether_is_in_place);
+#endif
+
+static bool other_is_loaded(void)
+{
+	if (!__symbol_get(OTHER))
+		return false;
+	__symbol_put(OTHER);
+	pr_err("not loaded: tether is loaded already under its other name (lsmod has vfio_iommu_type1 or vfio_iommu_tether)\n");
+	return true;
+}
+
 static int __init type1_init(void)
 {
-	int ret = backing_init();
+	int ret;
 
+	if (other_is_loaded())
+		return -EBUSY;
+	ret = backing_init();
 	if (ret)
 		return ret;
 	ret = faultin_init();

@@ -29,6 +29,7 @@ boots()
 	boot failnth-separate debug   any  600 'separate-domains test_failnth'
 	boot mremap           all     any  240 'intree test_mremap' 'tether test_mremap'
 	boot interrupts       all     vtd  240 'intree test_interrupts' 'tether test_interrupts'
+	boot beside           all     vtd  600 'intree test_beside' 'beside test_beside'
 	boot lockdown         all     vtd  240 'tether test_lockdown'
 	boot strict-only      all     vtd  240 'strict-only test_strict_only'
 	boot separate-domains all     vtd  900 'separate-domains test_ram test_mirror test_race'

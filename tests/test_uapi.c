@@ -9,12 +9,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "common.h"
 #include "edu.h"
 #include "fault.h"
 #include "proc.h"
 
-#define PARAMETERS	"/sys/module/vfio_iommu_type1/parameters/"
 #define LEN		256
 
 static struct vfio_container container;
@@ -424,12 +424,12 @@ static void entry_limit_is_honoured(void **state)
 {
 	unsigned int i;
 
-	ok(proc_write_file(PARAMETERS "dma_entry_limit", "5"));
+	ok(proc_write_file(backend_parameter("dma_entry_limit"), "5"));
 	/* A container reads the parameter when it gets its backend, so this needs a new one. */
 	for (i = 0; i < 6; i++)
 		ok(map_at(IOVA + i * PAGE, PAGE));
 	reopen();
-	ok(proc_write_file(PARAMETERS "dma_entry_limit", "65535"));
+	ok(proc_write_file(backend_parameter("dma_entry_limit"), "65535"));
 	for (i = 0; i < 5; i++)
 		ok(map_at(IOVA + i * PAGE, PAGE));
 	refused(ENOSPC, map_at(IOVA + 5 * PAGE, PAGE));
@@ -547,13 +547,13 @@ static void parameters_have_their_names(void **state)
 	char text[16];
 
 	/* Some of the lab's machines need allow_unsafe_interrupts. */
-	ok(proc_read_file(PARAMETERS "allow_unsafe_interrupts", text,
+	ok(proc_read_file(backend_parameter("allow_unsafe_interrupts"), text,
 			  sizeof(text)));
 	if (strcmp(text, "Y\n"))
 		assert_string_equal(text, "N\n");
-	ok(proc_read_file(PARAMETERS "disable_hugepages", text, sizeof(text)));
+	ok(proc_read_file(backend_parameter("disable_hugepages"), text, sizeof(text)));
 	assert_string_equal(text, "N\n");
-	ok(proc_read_file(PARAMETERS "dma_entry_limit", text, sizeof(text)));
+	ok(proc_read_file(backend_parameter("dma_entry_limit"), text, sizeof(text)));
 	assert_string_equal(text, "65535\n");
 }
 
@@ -568,10 +568,10 @@ static void disable_hugepages_maps_the_same(void **state)
 	ok(madvise(huge, 4 * MIB, MADV_HUGEPAGE));
 	memset(huge, 0, 4 * MIB);
 	memset(pattern, 0x66, LEN);
-	ok(proc_write_file(PARAMETERS "disable_hugepages", "1"));
+	ok(proc_write_file(backend_parameter("disable_hugepages"), "1"));
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
 	ok(vfio_dma_map(&container, huge, IOVA, 4 * MIB, VFIO_DMA_RW));
-	ok(proc_write_file(PARAMETERS "disable_hugepages", "0"));
+	ok(proc_write_file(backend_parameter("disable_hugepages"), "0"));
 	ok(edu_write(&edu, IOVA + 3 * MIB, pattern, LEN));
 	assert_memory_equal(huge + 3 * MIB, pattern, LEN);
 	ok(unmap_at(IOVA, 4 * MIB));
@@ -581,30 +581,36 @@ static void disable_hugepages_maps_the_same(void **state)
 
 static long users_of_the_module(void)
 {
-	char text[16];
+	char text[16], path[64];
 
-	ok(proc_read_file("/sys/module/vfio_iommu_type1/refcnt", text,
-			  sizeof(text)));
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", backend_module());
+	ok(proc_read_file(path, text, sizeof(text)));
 	return atol(text);
 }
 
 static void module_unloads_only_when_unused(void **state)
 {
+	char command[64];
+
 	ok(map_at(IOVA, PAGE));
 	assert_true(users_of_the_module() > 0);
-	assert_int_not_equal(system("rmmod vfio_iommu_type1 2>/dev/null"), 0);
+	snprintf(command, sizeof(command), "rmmod %s 2>/dev/null",
+		 backend_module());
+	assert_int_not_equal(system(command), 0);
 	ok(unmap_at(IOVA, PAGE));
 }
 
 static void module_unloads_and_loads_again(void **state)
 {
-	const char *backend = on_tether() ? "tether" : "intree";
+	const char *backend = backend_is_beside() ? "beside" :
+			      on_tether() ? "tether" : "intree";
 	char command[64];
 
 	assert_int_equal(users_of_the_module(), 0);
 	snprintf(command, sizeof(command), "use-backend %s", backend);
 	assert_int_equal(system("use-backend none"), 0);
-	assert_int_not_equal(access(PARAMETERS, F_OK), 0);
+	assert_int_not_equal(access(backend_parameter("dma_entry_limit"),
+				    F_OK), 0);
 	assert_int_equal(system(command), 0);
 	ok(setup(state));
 	ok(map_at(IOVA, PAGE));

@@ -18,6 +18,7 @@
 #include <linux/iommu.h>
 #include <linux/irqdomain.h>
 #include <linux/lockdep.h>
+#include <linux/magic.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -252,13 +253,28 @@ static inline bool compat_hugetlb_is_charged_as_memory(void)
 #endif
 }
 
+/*
+ * Is this file, whose operations no module owns, one that vfio has made for a device? Its
+ * inode is the one that all anonymous files share, in a file system that is not mounted
+ * where a program can reach it. So only the kernel names files there, and it gives this
+ * name to the files of VFIO devices alone.
+ */
+static inline bool compat_is_built_in_vfio_device(const struct file *file)
+{
+	const struct dentry *dentry = file->f_path.dentry;
+
+	return dentry->d_sb->s_magic == ANON_INODE_FS_MAGIC &&
+	       !strcmp(dentry->d_name.name, "[vfio-device]");
+}
+
 /**
  * compat_vfio_device() - The VFIO device that an open file belongs to
  * @file: the file behind a VMA; the VMA keeps the file and the device open
  *
  * Kernels before 6.6 export no function that recognises the file of a device. There this
  * checks that the vfio module owns the file's operations and that they have mmap(): of
- * all files of that module, only a device's can be mapped.
+ * all files of that module, only a device's can be mapped. If vfio is built into the
+ * kernel, no module owns the operations; then this asks for the name that vfio gives.
  *
  * Return: the device, or NULL if @file is no VFIO device.
  */
@@ -274,7 +290,10 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
 #else
 	const struct module *owner = file->f_op->owner;
 
-	if (!owner || strcmp(owner->name, "vfio") || !file->f_op->mmap)
+	if (!file->f_op->mmap)
+		return NULL;
+	if (owner ? strcmp(owner->name, "vfio") != 0 :
+		    !compat_is_built_in_vfio_device(file))
 		return NULL;
 	return file->private_data;
 #endif
