@@ -78,6 +78,10 @@ modules: deps fetch
 		lab/build-module $(kver) large-pages
 	$(step) module-no-revoke.log 'module for $(kver) (with the hole, for the stress test to find)' \
 		lab/build-module $(kver) no-revoke
+	@$(MAKE) test-modules
+
+# The modules that the tests load beside tether.
+test-modules: deps-module
 	$(step) module-emu.log 'emulated device for $(kver)' lab/build-module $(kver) emu
 	$(step) module-faults.log 'fault reporter for $(kver)' lab/build-module $(kver) faults
 
@@ -196,5 +200,5 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
-.PHONY: help deps deps-module deps-tools module modules tests tools deb fetch lab guest demo test check probes \
-	debug-test matrix reach differential stress fuzz bench bench-guest clients model install uninstall clean
+.PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb fetch lab guest demo \
+	test check probes debug-test matrix reach differential stress fuzz bench bench-guest clients model install uninstall clean

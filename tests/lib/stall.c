@@ -141,6 +141,7 @@ unsigned int patience(void)
 
 	if (uname(&name))
 		return 1;
-	return strstr(name.release, "-debug") || strstr(name.release, "-kcsan") ?
-	       8 : 1;
+	return strstr(name.release, "-debug") ||
+	       strstr(name.release, "-rtdebug") ||
+	       strstr(name.release, "-kcsan") ? 8 : 1;
 }
