@@ -31,6 +31,7 @@ help:
 	@echo 'make probes     build it with headers that have newer and older forms, one at a time'
 	@echo 'make matrix     the same on every kernel with every IOMMU'
 	@echo 'make reach      the main tests on many other kernels     [KVER=only that one]'
+	@echo 'make beside     the tests with tether beside the in-tree module [KVER=only that one]'
 	@echo 'make debug-test the tests on debug kernels, failing allocations, coverage'
 	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
 	@echo 'make stress     everything against everything, under DMA  [SECONDS=60] [SEED=]'
@@ -139,6 +140,10 @@ reach = 7.2 bookworm-backports testing experimental 6.1-rt 6.12-rt 7.3-rt 6.1-cl
 reach: deps
 	@tests/matrix $(foreach k,$(or $(KVER),$(reach)),$k/vtd/reach)
 
+# The tests with tether loaded beside the in-tree module, not in its place.
+beside: deps
+	@tests/matrix $(foreach k,$(or $(KVER),6.1 6.12 7.3),$k/vtd/beside)
+
 # SEED and OPS go through the environment or make's command line.
 differential: guest
 	@tests/differential/run --seed $(or $(SEED),1) --ops $(or $(OPS),20000)
@@ -201,4 +206,5 @@ clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
 .PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb fetch lab guest demo \
-	test check probes debug-test matrix reach differential stress fuzz bench bench-guest clients model install uninstall clean
+	test check probes debug-test matrix reach beside differential stress fuzz bench bench-guest \
+	clients model install uninstall clean

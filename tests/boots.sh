@@ -11,9 +11,10 @@ tools='test_trace test_scripts test_events test_tetherctl'
 # boot NAME KERNELS IOMMU SECONDS 'BACKEND PROGRAM...'...: one boot, which may take so many
 # seconds and runs one suite after the other.
 #
-#   KERNELS  stock: Debian's; watched: the lab's that watch themselves; debug: those of them that
-#            can make allocations fail; all. If the kernel reports anything in a boot that is
-#            for watched or debug ones, tether's programs run once more on the in-tree module.
+#   KERNELS  stock: those that do not watch themselves; asked: the same, with --backend only;
+#            watched: those that do (docs/testing.md); debug: those of them that can make
+#            allocations fail; all. If the kernel reports anything in a boot that is for
+#            watched or debug ones, tether's programs run once more on the in-tree module.
 #   IOMMU    vtd, amd, virtio, smmu; any
 boots()
 {
@@ -30,6 +31,8 @@ boots()
 	boot mremap           all     any  240 'intree test_mremap' 'tether test_mremap'
 	boot interrupts       all     vtd  240 'intree test_interrupts' 'tether test_interrupts'
 	boot beside           all     vtd  600 'intree test_beside' 'beside test_beside'
+	boot beside-main      asked   any  900 "beside $main"
+	boot beside-uapi      asked   any  600 "beside $uapi"
 	boot lockdown         all     vtd  240 'tether test_lockdown'
 	boot strict-only      all     vtd  240 'strict-only test_strict_only'
 	boot separate-domains all     vtd  900 'separate-domains test_ram test_mirror test_race'
