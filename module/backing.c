@@ -177,8 +177,11 @@ static bool vfio_pci_memory_on(struct vfio_pci_core_device *vdev)
 	struct pci_dev *pdev = vdev->pdev;
 	int state;
 
-	/* data_race(): vfio-pci writes the flag under memory_lock */
-	if (data_race(READ_ONCE(vdev->pm_runtime_engaged)))
+	/*
+	 * data_race(): vfio-pci writes the flag under memory_lock. No READ_ONCE(), since the
+	 * flag is a bit-field in some kernels (6.12.95, 6.17 to 6.19).
+	 */
+	if (data_race(!!vdev->pm_runtime_engaged))
 		return false;
 	/* data_race(): the PCI core writes the state, and no lock usable here guards it */
 	state = (__force int)data_race(READ_ONCE(pdev->current_state));
