@@ -2,9 +2,11 @@
 /*
  * Selects and runs tests, and ends them when they fail: see common.h.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,6 +56,15 @@ void lacks(const char *what)
 	printf("# LACKS: %s\n", what);
 	fflush(stdout);
 	skip();
+}
+
+void want_huge_pages(void *memory, size_t size)
+{
+	int ret = madvise(memory, size, MADV_HUGEPAGE);
+
+	if (ret && errno == EINVAL)
+		lacks("transparent huge pages");
+	assert_int_equal(ret, 0);
 }
 
 static void fail_with(const char *kind, const char *file, int line,

@@ -84,6 +84,9 @@ bool on_arm(void);
 /* Skips a test because this machine lacks a means that the test needs. Prints the means. */
 void lacks(const char *what);
 
+/* Asks for transparent huge pages. Skips the test if the kernel has none (PREEMPT_RT). */
+void want_huge_pages(void *memory, size_t size);
+
 /* Fails a test because DMA reached, or could reach, memory that it must not reach. */
 void hole_at(const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -350,7 +350,7 @@ static void transparent_huge_pages_can_be_mapped(void **state)
 
 	assert_non_null(mem);
 	assert_int_equal(mprotect(mem, 16 * MIB, PROT_READ | PROT_WRITE), 0);
-	assert_int_equal(madvise(mem, 16 * MIB, MADV_HUGEPAGE), 0);
+	want_huge_pages(mem, 16 * MIB);
 	memset(mem, 1, 16 * MIB);
 	check_kind(mem, 16 * MIB);
 	/* A piece that starts and ends inside huge pages. */
@@ -562,7 +562,7 @@ static void huge_zero_memory_is_read_as_it_is_written_later(void **state)
 
 	assert_non_null(mem);
 	assert_int_equal(mprotect(mem, 4 * MIB, PROT_READ | PROT_WRITE), 0);
-	assert_int_equal(madvise(mem, 4 * MIB, MADV_HUGEPAGE), 0);
+	want_huge_pages(mem, 4 * MIB);
 	touch_for_reading(mem, 4 * MIB);
 	expect_to_be_read(mem, 4 * MIB, sees_copies());
 	munmap(mem, 4 * MIB);

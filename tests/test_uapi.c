@@ -565,7 +565,7 @@ static void disable_hugepages_maps_the_same(void **state)
 
 	assert_non_null(huge);
 	ok(mprotect(huge, 4 * MIB, PROT_READ | PROT_WRITE));
-	ok(madvise(huge, 4 * MIB, MADV_HUGEPAGE));
+	want_huge_pages(huge, 4 * MIB);
 	memset(huge, 0, 4 * MIB);
 	memset(pattern, 0x66, LEN);
 	ok(proc_write_file(backend_parameter("disable_hugepages"), "1"));
