@@ -326,15 +326,11 @@ static void each_allocation_may_fail(void **state)
 
 static void the_two_names_do_not_serve_at_once(void **state)
 {
-	int log = kmsg_open();
-
-	assert_true(log >= 0);
 	vfio_container_close(&container);
 	assert_int_equal(system("rmmod vfio_iommu_type1"), 0);
-	assert_int_not_equal(system("insmod /modules/tether/vfio_iommu_type1.ko 2>/dev/null"),
+	assert_int_not_equal(system("insmod /modules/tether/vfio_iommu_type1.ko"),
 			     0);
-	close(log);
-	assert_int_equal(system("dmesg | grep -q 'vfio_iommu_type1: not loaded: tether is loaded already'"),
+	assert_int_equal(system("dmesg | grep -q 'type1: not loaded: tether is loaded already'"),
 			 0);
 	assert_int_equal(system("use-backend beside " ALLOW "=1"), 0);
 }

@@ -303,7 +303,11 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
  * If vfio-pci lists VMAs, it drops those of an mm without users from its list without
  * zapping them.
  */
-#define COMPAT_ZAPS_SKIP_ENDING_MMS	IS_ENABLED(HAVE_VFIO_PCI_LISTS_VMAS)
+#ifdef HAVE_VFIO_PCI_LISTS_VMAS
+#define COMPAT_ZAPS_SKIP_ENDING_MMS	true
+#else
+#define COMPAT_ZAPS_SKIP_ENDING_MMS	false
+#endif
 
 /**
  * compat_vfio_pci_zap_untracked() - Zap a VMA's entries if vfio-pci does not track it

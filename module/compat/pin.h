@@ -68,8 +68,7 @@ static inline long compat_pin_readonly_hugetlb(struct mm_struct *mm,
 				       NULL);
 		if (ret)
 			return ret;
-		ret = pin_user_pages_remote(mm, start, 1, flags, pages,
-						   NULL);
+		ret = pin_user_pages_remote(mm, start, 1, flags, pages, NULL);
 		if (ret == 1)
 			ret = compat_keep_own(mm, start, pages, 1);
 	} while (!ret && --tries);
@@ -100,8 +99,7 @@ static inline long compat_pin_and_copy(struct mm_struct *mm,
 		else
 			flags |= FOLL_WRITE | FOLL_FORCE;
 	}
-	return pin_user_pages_remote(mm, start, npages, flags, pages,
-					    NULL);
+	return pin_user_pages_remote(mm, start, npages, flags, pages, NULL);
 }
 
 /*
@@ -117,10 +115,10 @@ static inline long compat_pin_own_pages_remote(struct mm_struct *mm,
 	long n;
 
 	if (!compat_pins_to_read(flags))
-		return pin_user_pages_remote(mm, start, npages, flags,
-						    pages, locked);
-	n = pin_user_pages_remote(mm, start, npages,
-					 flags | FOLL_NOFAULT, pages, NULL);
+		return pin_user_pages_remote(mm, start, npages, flags, pages,
+					     locked);
+	n = pin_user_pages_remote(mm, start, npages, flags | FOLL_NOFAULT,
+				  pages, NULL);
 	if (n > 0)
 		n = compat_keep_own(mm, start, pages, n);
 	return n > 0 ? n : compat_pin_and_copy(mm, start, npages, flags, pages);
