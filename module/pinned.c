@@ -19,7 +19,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/hugetlb_inline.h>
+#include <linux/hugetlb.h>
 #include <linux/iommu.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>

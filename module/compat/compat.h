@@ -14,7 +14,7 @@
 #include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
-#include <linux/hugetlb_inline.h>
+#include <linux/hugetlb.h>
 #include <linux/iommu.h>
 #include <linux/irqdomain.h>
 #include <linux/lockdep.h>
