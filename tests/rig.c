@@ -26,13 +26,19 @@ static int open_target(void)
 	return ret;
 }
 
-int rig_open(void **state)
+int rig_reopen(void **state)
 {
 	ok(vfio_container_open(&rig.container, VFIO_TYPE1v2_IOMMU));
 	ok(edu_open(&rig.edu, &rig.container, EDU_A, IOVA_A));
 	ok(nvme_open(&rig.nvme, &rig.container, NVME, IOVA_NVME));
 	ok(open_target());
 	ok(fault_open(&rig.faults));
+	return 0;
+}
+
+int rig_open(void **state)
+{
+	rig_reopen(state);
 	ok(stall_watch());
 	return 0;
 }

@@ -33,6 +33,8 @@ extern struct rig rig;
 /* Group fixtures. */
 int rig_open(void **state);
 int rig_close(void **state);
+/* For a test that has closed the rig. */
+int rig_reopen(void **state);
 
 /*
  * Test fixtures. Both set-ups forget old fault records; rig_mapped() also maps the target's
