@@ -21,6 +21,7 @@
 
 #include "backend.h"
 #include "cgroup.h"
+#include "command.h"
 #include "common.h"
 #include "edu.h"
 #include "edu_regs.h"
@@ -152,6 +153,20 @@ static void a_group_that_only_in_tree_takes_is_refused(void **state)
 	expect_refused(&container, EPERM);
 	assert_true(kmsg_says(log, "was refused"));
 	close(log);
+}
+
+static void tetherctl_says_what_was_refused(void **state)
+{
+	static const char *const argv[] = { "tetherctl", "maps", NULL };
+	static struct command ctl;
+
+	open_real_group();
+	refuse_unsafe_groups();
+	ok(set_container(real, &container));
+	ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
+	ok(command_run(&ctl, argv));
+	if (!strstr(ctl.text, "was refused (Operation not permitted)"))
+		broken("no refused container in: %s", ctl.text);
 }
 
 static void devices_of_a_refused_container_reach_nothing(void **state)
@@ -380,6 +395,7 @@ static void old_containers_go_on_and_new_ones_are_tethers(void **state)
 
 static const struct CMUnitTest tests[] = {
 	SECURITY(a_group_that_only_in_tree_takes_is_refused, setup, teardown),
+	TETHER(tetherctl_says_what_was_refused, setup, teardown),
 	SECURITY(devices_of_a_refused_container_reach_nothing, setup, teardown),
 	SECURITY(emulated_devices_of_a_refused_container_get_the_error, setup,
 		 teardown),

@@ -9,13 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
 #include "command.h"
 #include "emu.h"
+#include "proc.h"
 #include "rig.h"
 
 #define RAM_LEN		(4 * PAGE)
@@ -380,6 +383,153 @@ static void reading_disturbs_nobody(void **state)
 	assert_true(atoi(ctl.text) > 0);
 }
 
+/* --- Beside the in-tree module ------------------------------------------------ */
+
+#define UNSAFE		" allow_unsafe_interrupts=1"	/* as some machines need */
+#define BESIDE		"/modules/beside/vfio_iommu_tether.ko"
+#define CONF		"/etc/modprobe.d/test.conf"
+
+static pid_t holder;	/* a process whose container is the in-tree driver's */
+
+static void must(const char *command)
+{
+	assert_int_equal(system(command), 0);
+}
+
+/* In the child: one container that has a driver, two files of it, and one that has none. */
+static bool hold_container(void *unused)
+{
+	return !vfio_container_open(&rig.container, VFIO_TYPE1v2_IOMMU) &&
+	       !edu_open(&rig.edu, &rig.container, EDU_A, IOVA_A) &&
+	       dup(rig.container.fd) >= 0 && open("/dev/vfio/vfio", O_RDWR) >= 0;
+}
+
+static void end_holder(void)
+{
+	if (holder > 0) {
+		kill(holder, SIGKILL);
+		waitpid(holder, NULL, 0);
+	}
+	holder = 0;
+}
+
+/* Tether is loaded beside the in-tree module while a process has a container of that one. */
+static int with_beside(void **state)
+{
+	rig_close(state);
+	must("use-backend intree" UNSAFE);
+	holder = proc_spawn(hold_container, NULL);
+	assert_true(holder > 0);
+	must("insmod " BESIDE UNSAFE);
+	return 0;
+}
+
+static int without_beside(void **state)
+{
+	end_holder();
+	unlink(CONF);
+	vfio_device_close(&rig.device);
+	vfio_container_close(&rig.container);
+	must("use-backend tether");
+	return rig_reopen(state);
+}
+
+static void status_names_processes_of_the_in_tree_driver(void **state)
+{
+	json_t *json, *in_tree, *one;
+
+	runs("status", NULL, 0);
+	says("in force  yes: but containers that were open");
+	says("module    vfio_iommu_tether, beside the in-tree driver");
+	says("strict_mmio_maps=Y");
+	says("in-tree   module, containers: 1\n");
+	runs("status", "--json", 0);
+	json = as_json();
+	text_is(json, "module", "vfio_iommu_tether");
+	text_is(json, "version", TETHER_VERSION "-tether");
+	text_is(json_object_get(json, "parameters"), "strict_mmio_maps", "Y");
+	in_tree = json_object_get(json, "in_tree");
+	text_is(in_tree, "driver", "module");
+	assert_int_equal(number(in_tree, "containers"), 1);
+	assert_true(json_is_true(json_object_get(in_tree, "all_asked")));
+	assert_int_equal(json_array_size(json_object_get(in_tree, "processes")), 1);
+	one = find(in_tree, "processes", "pid", holder);
+	text_is(one, "command", "test_tetherctl");
+	assert_int_equal(number(one, "containers"), 1);
+	assert_true(json_is_true(json_object_get(one, "certain")));
+	json_decref(json);
+
+	end_holder();
+	runs("status", NULL, 0);
+	says("in-tree   module, containers: 0, idle\n");
+	says("next      modprobe -r vfio_iommu_type1");
+	must("rmmod vfio_iommu_type1");
+	runs("status", NULL, 0);
+	says("in-tree   none\n");
+	says("next      nothing");
+}
+
+/* A container of tether's is listed and counted; it is not the in-tree driver's. */
+static void both_drivers_containers_are_counted(void **state)
+{
+	char line[64];
+
+	ok(vfio_container_open(&rig.container, VFIO_TYPE1v2_IOMMU));
+	ok(vfio_device_open(&rig.device, &rig.container, TARGET2));
+	runs("metrics", NULL, 0);
+	says("tether_in_force 1\n");
+	says("tether_beside 1\n");
+	says("tether_containers 1\n");
+	says("tether_refused_containers 0\n");
+	says("tether_in_tree_containers 1\n");
+	runs("maps", NULL, 0);
+	runs("doctor", NULL, 1);
+	says("BAD  modprobe finds no vfio_iommu_tether");
+	snprintf(line, sizeof(line), "WARN test_tetherctl[%d] has containers",
+		 holder);
+	says(line);
+	snprintf(line, sizeof(line), "test_tetherctl[%d] ", getpid());
+	if (strstr(ctl.text, line))
+		broken("a container of tether's is said to be in-tree's: %s",
+		       ctl.text);
+	vfio_device_close(&rig.device);
+}
+
+static void doctor_knows_options_of_the_in_tree_driver_alone(void **state)
+{
+	const char *warning = "WARN " CONF " sets disable_hugepages";
+
+	must("mkdir -p /etc/modprobe.d");
+	must("echo 'options vfio-iommu-type1 x=1 \\' >" CONF);
+	must("echo disable_hugepages=1 >>" CONF);
+	runs("doctor", NULL, 1);
+	says(warning);
+	must("echo options vfio_iommu_tether disable_hugepages=0 >>" CONF);
+	runs("doctor", NULL, 1);
+	if (strstr(ctl.text, warning))
+		broken("it is set for both: %s", ctl.text);
+	end_holder();
+	runs("doctor", NULL, 1);
+	says("WARN the in-tree driver is idle");
+}
+
+/* The vfio core asks the driver first that was loaded last. */
+static void in_tree_that_is_loaded_last_is_found(void **state)
+{
+	end_holder();
+	must("rmmod vfio_iommu_type1");
+	must("insmod /modules/intree/vfio_iommu_type1.ko" UNSAFE);
+	runs("status", NULL, 1);
+	says("in force  no: the kernel's own vfio_iommu_type1 was loaded after tether");
+	runs("metrics", NULL, 1);
+	says("tether_in_force 0\n");
+	ok(vfio_container_open(&rig.container, VFIO_TYPE1v2_IOMMU));
+	ok(vfio_device_open(&rig.device, &rig.container, TARGET2));
+	assert_int_equal(ioctl(rig.container.fd, VFIO_CHECK_EXTENSION,
+			       VFIO_TETHER_EXTENSION), 0);
+	vfio_device_close(&rig.device);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(status_tells_whether_it_is_in_force, NULL, NULL),
 	TEST(without_tether_there_is_nothing_to_read, NULL, NULL),
@@ -395,6 +545,12 @@ static const struct CMUnitTest tests[] = {
 	TETHER(watch_tells_what_happens, mapped, heal),
 	TETHER(every_mapping_is_listed_once, mapped, heal),
 	TETHER(reading_disturbs_nobody, mapped, heal),
+	TETHER(status_names_processes_of_the_in_tree_driver, with_beside,
+	       without_beside),
+	TETHER(both_drivers_containers_are_counted, with_beside, without_beside),
+	TETHER(doctor_knows_options_of_the_in_tree_driver_alone, with_beside,
+	       without_beside),
+	TETHER(in_tree_that_is_loaded_last_is_found, with_beside, without_beside),
 };
 
 TEST_MAIN(tests, rig_open, rig_close)

@@ -14,6 +14,14 @@
 
 static int problems;
 
+static void line(enum colour colour, const char *word, const char *format,
+		 va_list args)
+{
+	printf("%s%-4s%s ", paint(colour), word, paint(PLAIN));
+	vprintf(format, args);
+	putchar('\n');
+}
+
 static void __attribute__((format(printf, 2, 3)))
 say(bool good, const char *format, ...)
 {
@@ -21,12 +29,20 @@ say(bool good, const char *format, ...)
 
 	if (!good)
 		problems++;
-	printf("%s%s%s  ", paint(good ? GREEN : RED), good ? "ok " : "BAD",
-	       paint(PLAIN));
 	va_start(args, format);
-	vprintf(format, args);
+	line(good ? GREEN : RED, good ? "ok" : "BAD", format, args);
 	va_end(args);
-	putchar('\n');
+}
+
+/* What somebody has to know or do, though nothing is wrong with tether. */
+static void __attribute__((format(printf, 1, 2)))
+warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	line(YELLOW, "WARN", format, args);
+	va_end(args);
 }
 
 static unsigned int count_entries(const char *path)
@@ -83,25 +99,94 @@ static void check_devices(void)
 	    dir ? "" : ": modprobe vfio-pci");
 }
 
-static void check_module(void)
+/* Which of tether's two modules is meant: the loaded one, or the one that is installed. */
+static const char *module_meant(void)
 {
-	char path[512], version[64];
+	char path[512];
+
+	if (tether_module())
+		return tether_module();
+	ask("modinfo -n " BESIDE " 2>/dev/null", path, sizeof(path));
+	return path[0] ? BESIDE : TYPE1;
+}
+
+static void check_loaded(const char *meant)
+{
+	char version[64];
 
 	backend_version(version, sizeof(version));
-	say(backend() == BACKEND_TETHER, "module loaded: %s",
-	    backend() == BACKEND_NONE ? "none: modprobe vfio_iommu_type1" :
-	    backend() == BACKEND_TETHER ? version :
-	    "the kernel's own: stop all VFIO programs, modprobe -r vfio_iommu_type1, modprobe vfio_iommu_type1");
-	ask("modinfo -n vfio_iommu_type1 2>/dev/null", path, sizeof(path));
+	switch (backend()) {
+	case BACKEND_NONE:
+		say(false, "module loaded: none: modprobe %s", meant);
+		break;
+	case BACKEND_OTHER:
+		if (!strcmp(meant, BESIDE))
+			say(false, "module loaded: the kernel's own: modprobe vfio_iommu_tether");
+		else
+			say(false, "module loaded: the kernel's own: stop all VFIO programs, modprobe -r vfio_iommu_type1, modprobe vfio_iommu_type1");
+		break;
+	case BACKEND_BEHIND:
+		say(false, "the kernel's own vfio_iommu_type1 was loaded after tether, and serves new containers: modprobe -r vfio_iommu_type1");
+		break;
+	default:
+		say(true, "module loaded: %s", version);
+	}
+}
+
+static void check_module(void)
+{
+	const char *meant = module_meant();
+	char command[64], path[512];
+
+	check_loaded(meant);
+	snprintf(command, sizeof(command), "modinfo -n %s 2>/dev/null", meant);
+	ask(command, path, sizeof(path));
 	if (path[0])
 		say(strstr(path, "/updates/"), "modprobe takes %s%s", path,
 		    strstr(path, "/updates/") ? "" :
 		    ": tether is not installed for this kernel");
 	else
-		say(false, "modprobe finds no vfio_iommu_type1");
-	if (backend() == BACKEND_TETHER)
+		say(false, "modprobe finds no %s", meant);
+	if (tether_module())
 		say(strict(), "strict_mmio_maps is %s", strict() ? "on" :
 		    "off: memory of any driver may be mapped");
+}
+
+static void check_in_tree(void)
+{
+	struct in_tree_use use;
+	const struct holder *h;
+
+	read_in_tree(&use);
+	for (h = use.v; h < use.v + use.nr; h++)
+		warn("%s[%d] %s containers of the in-tree driver, whose mappings are not revoked: %u: restart or migrate it",
+		     h->command, h->pid, h->certain ? "has" : "perhaps has",
+		     h->containers);
+	if (use.containers > use.found)
+		warn("the in-tree driver has %s%ld containers, whose processes were not found",
+		     use.found ? "another " : "", use.containers - use.found);
+	if (use.containers < 0)
+		warn("how many containers the in-tree driver has cannot be told");
+	if (tether_module() && use.driver == IN_TREE_MODULE && !use.containers)
+		warn("the in-tree driver is idle: modprobe -r vfio_iommu_type1");
+	free(use.v);
+}
+
+/* An option that was set for the in-tree driver does nothing for tether's containers. */
+static void check_options(void)
+{
+	static const char *const options[] = { "allow_unsafe_interrupts",
+		"disable_hugepages", "dma_entry_limit" };
+	char where[512], unused[512];
+	size_t i;
+
+	if (!tether_module() || strcmp(tether_module(), BESIDE))
+		return;
+	for (i = 0; i < sizeof(options) / sizeof(*options); i++)
+		if (option_is_set(TYPE1, options[i], where, sizeof(where)) &&
+		    !option_is_set(BESIDE, options[i], unused, sizeof(unused)))
+			warn("%s sets %s for vfio_iommu_type1, and nothing sets it for vfio_iommu_tether: add a line to a file in /etc/modprobe.d if you want it there, too",
+			     where, options[i]);
 }
 
 static void check_dkms(void)
@@ -132,7 +217,7 @@ static void check_holders(void)
 	size_t i, nr;
 	char command[32];
 
-	if (backend() != BACKEND_TETHER)
+	if (!tether_module())
 		return;
 	read_segments(&s, &all);
 	v = sum_holdings(&s, &nr);
@@ -149,6 +234,9 @@ static void check_holders(void)
 	if (!nr)
 		say(true, "nobody maps device memory");
 	free(v);
+	for (i = 0; i < s.nr_refusals; i++)
+		warn("container %u was refused (%s): its devices reach no memory; dmesg has the process",
+		     s.refusals[i].container, strerror(s.refusals[i].error));
 }
 
 int do_doctor(const struct options *o)
@@ -157,6 +245,8 @@ int do_doctor(const struct options *o)
 	check_iommu();
 	check_devices();
 	check_module();
+	check_options();
+	check_in_tree();
 	check_dkms();
 	check_holders();
 	return problems ? EXIT_BAD : EXIT_GOOD;

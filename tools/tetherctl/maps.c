@@ -55,6 +55,32 @@ static void print_segment(const struct segment *s)
 	       paint(PLAIN), s->age_ms / 1000, s->revocations, where);
 }
 
+static json_t *refusal_json(const struct refusal *r)
+{
+	return json_pack("{s:i, s:i, s:s}", "container", (int)r->container,
+			 "errno", r->error, "error", strerror(r->error));
+}
+
+static json_t *refusals_json(const struct segments *s)
+{
+	json_t *all = json_array();
+	size_t i;
+
+	for (i = 0; i < s->nr_refusals; i++)
+		json_array_append_new(all, refusal_json(&s->refusals[i]));
+	return all;
+}
+
+static void print_refusals(const struct segments *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr_refusals; i++)
+		printf("container %u was refused (%s): its devices reach no memory; dmesg has the process\n",
+		       s->refusals[i].container,
+		       strerror(s->refusals[i].error));
+}
+
 int do_maps(const struct options *o)
 {
 	struct segments s;
@@ -66,8 +92,9 @@ int do_maps(const struct options *o)
 
 		for (i = 0; i < s.nr; i++)
 			json_array_append_new(all, segment_json(&s.v[i]));
-		return print_json(json_pack("{s:i, s:o}", "containers",
-					    (int)s.containers, "maps", all));
+		return print_json(json_pack("{s:i, s:o, s:o}", "containers",
+					    (int)s.containers, "maps", all,
+					    "refused", refusals_json(&s)));
 	}
 	printf("%s%-9s %-7s %-15s %-14s %6s %-4s %-6s %-7s %10s %5s  %s%s\n",
 	       paint(BOLD), "CONTAINER", "PID", "COMMAND", "IOVA", "SIZE",
@@ -75,6 +102,7 @@ int do_maps(const struct options *o)
 	       paint(PLAIN));
 	for (i = 0; i < s.nr; i++)
 		print_segment(&s.v[i]);
+	print_refusals(&s);
 	return EXIT_GOOD;
 }
 
@@ -125,13 +153,15 @@ int do_devices(const struct options *o)
 
 		for (i = 0; i < nr; i++)
 			json_array_append_new(all, holding_json(&v[i]));
-		return print_json(json_pack("{s:o}", "devices", all));
+		return print_json(json_pack("{s:o, s:o}", "devices", all,
+					    "refused", refusals_json(&s)));
 	}
 	printf("%s%-14s %-7s %-15s %6s %7s %6s %5s  %s%s\n", paint(BOLD),
 	       "DEVICE", "PID", "COMMAND", "LIVE", "REVOKED", "GONE", "REVOC",
 	       "REACHED BY GROUPS", paint(PLAIN));
 	for (i = 0; i < nr; i++)
 		print_holding(&v[i]);
+	print_refusals(&s);
 	free(v);
 	return EXIT_GOOD;
 }

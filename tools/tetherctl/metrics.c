@@ -83,22 +83,38 @@ static void print_devices(const struct segments *s)
 	free(v);
 }
 
+static void print_in_tree(void)
+{
+	struct in_tree_use use;
+
+	read_in_tree(&use);
+	if (use.containers >= 0)
+		gauge("tether_in_tree_containers",
+		      "Open containers of the in-tree driver", use.containers);
+	free(use.v);
+}
+
 int do_metrics(const struct options *o)
 {
-	bool in_force = backend() == BACKEND_TETHER;
+	const char *module = tether_module();
 	struct segments s;
 
-	gauge("tether_in_force", "1 if the loaded type1 backend is tether",
-	      in_force);
-	if (in_force) {
+	gauge("tether_in_force", "1 if tether serves new containers", in_force());
+	gauge("tether_beside", "1 if tether is loaded beside the in-tree driver",
+	      module && !strcmp(module, BESIDE));
+	print_in_tree();
+	if (module) {
 		read_segments(&s, o);
 		gauge("tether_strict", "1 if only VFIO devices' memory may be mapped",
 		      strict());
-		gauge("tether_containers", "Open containers", s.containers);
+		gauge("tether_containers", "Open containers of tether's",
+		      s.containers);
+		gauge("tether_refused_containers",
+		      "Those of them that were refused", s.nr_refusals);
 		gauge("tether_segments", "Stretches of memory mapped", s.nr);
 		print_bytes(&s);
 		print_devices(&s);
 	}
 	puts("# EOF");
-	return in_force ? EXIT_GOOD : EXIT_BAD;
+	return in_force() ? EXIT_GOOD : EXIT_BAD;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads tether's state from the kernel: sysfs, debugfs, procfs.
+ * Reads from debugfs and procfs what tether has mapped, and by which process.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +13,6 @@
 
 #include "tetherctl.h"
 
-#define MODULE	"/sys/module/vfio_iommu_type1"
 #define DEBUGFS	"/sys/kernel/debug/vfio_type1"
 
 int read_line(const char *path, char *text, size_t size)
@@ -31,27 +30,6 @@ int read_line(const char *path, char *text, size_t size)
 	return ret;
 }
 
-enum backend backend(void)
-{
-	if (!access(MODULE "/parameters/strict_mmio_maps", F_OK))
-		return BACKEND_TETHER;
-	return access(MODULE, F_OK) ? BACKEND_NONE : BACKEND_OTHER;
-}
-
-void backend_version(char *text, size_t size)
-{
-	if (read_line(MODULE "/version", text, size) || !text[0])
-		snprintf(text, size, "none");
-}
-
-bool strict(void)
-{
-	char text[8];
-
-	return !read_line(MODULE "/parameters/strict_mmio_maps", text,
-			  sizeof(text)) && text[0] == 'Y';
-}
-
 unsigned long tainted(void)
 {
 	char text[32];
@@ -66,7 +44,7 @@ static void unreadable(const char *path, int error)
 	fprintf(stderr, "tetherctl: %s: %s\n", path, strerror(error));
 	if (error == EACCES)
 		fprintf(stderr, "tetherctl: run it as root\n");
-	else if (error == ENOENT && backend() != BACKEND_TETHER)
+	else if (error == ENOENT && !tether_module())
 		fprintf(stderr, "tetherctl: tether is not loaded: tetherctl status\n");
 	else if (error == ENOENT)
 		fprintf(stderr, "tetherctl: mount -t debugfs debugfs /sys/kernel/debug\n");
@@ -91,6 +69,42 @@ static void add(struct segments *s, const struct segment *one)
 	if (!s->v)
 		abort();
 	s->v[s->nr++] = *one;
+}
+
+/* Gets what follows the word in the container's summary. */
+static bool summary_word(unsigned int container, const char *word, char *text,
+			 size_t size)
+{
+	char path[128];
+	size_t len = strlen(word);
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), DEBUGFS "/%u/summary", container);
+	file = fopen(path, "re");
+	while (file && !found && fgets(text, size, file))
+		found = !strncmp(text, word, len) && strchr(" \n", text[len]);
+	if (file)
+		fclose(file);
+	if (found)
+		memmove(text, text + len, strlen(text + len) + 1);
+	return found;
+}
+
+static void add_refusal(struct segments *s, unsigned int container)
+{
+	char text[64];
+
+	if (!summary_word(container, "refused", text, sizeof(text)))
+		return;
+	s->refusals = reallocarray(s->refusals, s->nr_refusals + 1,
+				   sizeof(*s->refusals));
+	if (!s->refusals)
+		abort();
+	s->refusals[s->nr_refusals++] = (struct refusal){
+		.container = container,
+		.error = atoi(text),
+	};
 }
 
 static void read_container(struct segments *s, const char *name,
@@ -118,6 +132,7 @@ static void read_container(struct segments *s, const char *name,
 			add(s, &one);
 	}
 	fclose(file);
+	add_refusal(s, one.container);
 	s->containers++;
 }
 
@@ -181,22 +196,12 @@ struct holding *sum_holdings(const struct segments *s, size_t *nr)
 json_t *container_groups(unsigned int container)
 {
 	json_t *groups = json_array();
-	char path[128], line[4096], *word, *rest = line;
-	FILE *file;
+	char line[4096], *word, *rest = line;
 
-	snprintf(path, sizeof(path), DEBUGFS "/%u/summary", container);
-	file = fopen(path, "re");
-	if (!file)
+	if (!summary_word(container, "groups", line, sizeof(line)))
 		return groups;
-	while (fgets(line, sizeof(line), file)) {
-		if (strncmp(line, "groups", 6))
-			continue;
-		rest = line + 6;
-		while ((word = strsep(&rest, " \n")))
-			if (*word)
-				json_array_append_new(groups,
-						      json_integer(atoi(word)));
-	}
-	fclose(file);
+	while ((word = strsep(&rest, " \n")))
+		if (*word)
+			json_array_append_new(groups, json_integer(atoi(word)));
 	return groups;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Declarations that tetherctl's commands share. state.c reads the kernel's files,
- * output.c formats output, and each command has a file of its own.
+ * Declarations that tetherctl's commands share. module.c reads which drivers are loaded,
+ * state.c what tether has mapped, intree.c which containers are the in-tree driver's, and
+ * options.c modprobe's options; output.c formats output, and each command has a file of its
+ * own.
  */
 #ifndef TETHERCTL_H
 #define TETHERCTL_H
@@ -26,10 +28,40 @@ struct options {
 	const char *device;	/* show only this device, or NULL for all */
 };
 
+/* Tether's module beside the in-tree one, and the name that the others share. */
+#define BESIDE	"vfio_iommu_tether"
+#define TYPE1	"vfio_iommu_type1"
+
+/* What serves the containers that are opened now. */
 enum backend {
 	BACKEND_NONE,
-	BACKEND_OTHER,
-	BACKEND_TETHER,
+	BACKEND_OTHER,		/* the in-tree driver; tether is not loaded */
+	BACKEND_BEHIND,		/* the in-tree driver, which was loaded after tether */
+	BACKEND_IN_PLACE,
+	BACKEND_BESIDE,
+};
+
+enum in_tree {
+	IN_TREE_NONE,
+	IN_TREE_MODULE,
+	IN_TREE_BUILT_IN,
+};
+
+/* A process with container files that are the in-tree driver's, or if not certain may be. */
+struct holder {
+	int pid;
+	char command[32];
+	unsigned int containers;
+	bool certain;
+};
+
+struct in_tree_use {
+	enum in_tree driver;
+	long containers;	/* of the in-tree driver, in all; -1 if it cannot be told */
+	struct holder *v;	/* to be freed */
+	size_t nr;
+	long found;		/* different containers of these processes */
+	bool complete;		/* every process could be looked at and be asked */
 };
 
 /* A line of debugfs (docs/observe.md). */
@@ -48,9 +80,17 @@ struct segment {
 	uint64_t away_ms;
 };
 
+/* A container that VFIO_SET_IOMMU would not make, and that returns this error. */
+struct refusal {
+	unsigned int container;
+	int error;
+};
+
 struct segments {
 	struct segment *v;
 	size_t nr;
+	struct refusal *refusals;
+	size_t nr_refusals;
 	unsigned int containers;
 };
 
@@ -63,10 +103,26 @@ struct holding {
 	unsigned int mirrors, revocations;
 };
 
-/* state.c */
+/* module.c */
 enum backend backend(void);
+bool in_force(void);
+const char *tether_module(void);	/* NULL if tether is not loaded */
+enum in_tree in_tree_driver(void);
+long in_tree_references(void);		/* to the in-tree module, or -1 */
+/* These are of tether's module, or if it is not loaded of the in-tree driver. */
+int module_line(const char *file, char *text, size_t size);	/* or -errno */
 void backend_version(char *text, size_t size);
 bool strict(void);
+json_t *module_parameters(void);	/* an object */
+
+/* intree.c */
+void read_in_tree(struct in_tree_use *use);
+
+/* options.c: does modprobe set the module's option? where: the file that does. */
+bool option_is_set(const char *module, const char *option, char *where,
+		   size_t size);
+
+/* state.c */
 unsigned long tainted(void);
 int read_line(const char *path, char *text, size_t size);	/* or -errno */
 /* Ends the program with EXIT_UNREADABLE and a reason if it cannot. */
