@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The entry to everything. Each target installs what it needs.
+# Each target first installs the packages that it needs (lab/deps); "make help" lists them.
 
-# A kernel, 6.12 for short (or KERNEL=6.12); empty means the one linux-headers-amd64 is for.
+# The kernel: a full version or a short name (6.12); KERNEL= is the same. If it is empty, it
+# is the kernel on which the package linux-headers-amd64 depends.
 KVER ?= $(KERNEL)
 export KVER
-# Known only after "deps" on a fresh machine, so asked for late, and once.
+# KVER's full version. lab/kernel-version may need packages that "deps" installs first, so
+# make runs it when a recipe first uses $(kver), and only once.
 kver = $(eval kver := $$(shell lab/kernel-version '$(KVER)' $(IOMMU)))$(kver)
-# The kernel of module, install and uninstall: the running one, if KVER is empty and the running
-# kernel's headers are here.
+# The same for the targets module, install and uninstall: if KVER is empty and the running
+# kernel's headers are here, it is the running kernel.
 module_kver = $(eval module_kver := $$(or $$(shell lab/kernel-version --module '$(KVER)' $(IOMMU)),\
 	$$(error which kernel? make $@ KVER=...)))$(module_kver)
-# As a directory's name: which form of the module it is (module/Kbuild).
+# The form of the module (module/Kbuild), which names the directory in which it is built.
 form = $(subst $() ,-,$(strip $(if $(BESIDE),beside) $(if $(STRICT_ONLY),strict-only)))
 backend = vfio_iommu_$(if $(BESIDE),tether,type1)
 ko = build/module/$(module_kver)/$(addsuffix /,$(form))$(backend).ko
 module_dir = $(INSTALL_MOD_PATH)/lib/modules/$(module_kver)
 installed = $(module_dir)/updates/$(backend).ko
-# depmod's and modinfo's option for a tree that is not this machine's.
+# The option by which depmod and modinfo work below INSTALL_MOD_PATH, not on this machine's
+# modules.
 in_tree = $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH))
 # In Debian depmod is not in the PATH of users.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -52,7 +55,9 @@ help:
 deps:
 	@lab/deps all
 
-# What is installed on real hardware takes no lab, and no Debian.
+# The module and the tools are for real machines: these targets need no lab and no Debian.
+# On Debian they install the packages that are missing; on other distributions they name
+# them.
 deps-module:
 	@lab/deps module
 
@@ -66,7 +71,8 @@ module: deps-module
 	@module/compat/check-abi $(module_kver) $(ko) || [ $$? = 3 -a -z '$(PROVED)' ]
 	@echo '  $(ko)'
 
-# The lab runs several forms, and always on a kernel whose layout is proved.
+# All forms of the module that the tests load. PROVED=1: fail if check-abi cannot compare
+# the layouts of private structs with the kernel's.
 modules: deps fetch
 	$(step) check-abi.log 'the check of private structs checks' \
 		module/compat/check-abi --self-test
@@ -98,7 +104,8 @@ lab: deps fetch
 	$(step) check-log.log 'the check of kernel logs checks' lab/check-log --self-test
 	$(step) initramfs.log 'guest for $(kver)' lab/initramfs $(kver)
 
-# One after the other, whatever -j says: the guest holds what was built.
+# Make these one after the other, even with -j: lab packs what the other two build into the
+# guest.
 guest: deps
 	@$(MAKE) modules
 	@$(MAKE) tests
@@ -107,34 +114,37 @@ guest: deps
 demo: guest
 	@demo/run $(kver)
 
-# All of them on this machine's kernel, or on KVER alone; and on trixie's two what
-# depends on the kernel.
+# Without KVER: all tests on this machine's kernel, and on the kernels of trixie and of its
+# backports those that depend on the kernel. With KVER: all tests on that kernel alone.
 test: deps
 	@echo 'make test: some $(if $(KVER),10 to 20,25 to 40) minutes on two cores' \
 		'($(if $(KVER),one kernel,three kernels); more if others use them)'
 	@tests/matrix $(kver)/vtd/full $(if $(KVER),,trixie/vtd backports/vtd)
 
-# The source, without running it; all in one line a part.
+# The linters, which do not run the code. They print one line for each part that they check.
 check:
 	@tests/check-source
 
-# Kernels with functions of newer ones, as vendors have them: what module/compat/probe finds.
+# Vendors' kernels have some functions of newer kernels: checks that module/compat/probe
+# finds each form of them.
 probes: deps
 	@tests/check-probes
 
-# On kernels that watch themselves, built from Debian's source; hours, not minutes.
+# The tests on debug kernels, which the lab builds from Debian's source. Takes hours.
 debug-test: deps
 	@lab/deps coverage
 	@tests/debug-test
 
-# virtio-iommu is not in the x86 kernel of bookworm; an SMMU is Arm's, with its kernel.
+# bookworm's kernel for x86 has no virtio-iommu driver, so the first line leaves virtio out.
+# The SMMU is Arm's, so 6.1/smmu boots an arm64 kernel.
 matrix: deps
 	@tests/matrix $(foreach i,vtd amd,$(kver)/$i) \
 		$(foreach k,trixie backports,$(foreach i,vtd amd virtio,$k/$i)) \
 		6.1/smmu $(foreach k,7.2 bookworm-backports 6.1-rt,$k/vtd/reach)
 
-# Kernels beyond those of make test: other suites of Debian's and other flavours, and kernels that
-# the lab builds. Hours if all of them have to be built.
+# The main tests on kernels that make test does not use: those of other suites and flavours
+# of Debian, and some that the lab builds from source. Takes hours if all of these have to
+# be built.
 reach = 7.2 bookworm-backports testing experimental 6.1-rt 6.12-rt 7.3-rt 6.1-cloud 6.12-cloud \
 	6.17.8 6.18.15 6.19.11 7.1.13 7.3-rtdebug
 reach: deps
@@ -144,7 +154,7 @@ reach: deps
 beside: deps
 	@tests/matrix $(foreach k,$(or $(KVER),6.1 6.12 7.3),$k/vtd/beside)
 
-# SEED and OPS go through the environment or make's command line.
+# SEED, OPS and SECONDS may be given on make's command line or in the environment.
 differential: guest
 	@tests/differential/run --seed $(or $(SEED),1) --ops $(or $(OPS),20000)
 
@@ -159,31 +169,35 @@ bench-guest: deps
 	$(step) module-floor.log 'the floor for $(kver)' lab/build-module $(kver) floor
 	@$(MAKE) guest
 
-# Times: none of them makes it fail, only a measurement that could not be made.
+# Measures times. It fails only if a measurement could not be made, not because a time is
+# long.
 bench: bench-guest
 	@bench/run $(if $(ICOUNT),--icount) $(if $(LONG),--long) --kernel $(kver)
 
-# Debian's own VFIO programs, from a root file system that is made once.
+# Runs Debian's own VFIO programs from a root file system, which clients/root makes once.
 clients: deps
 	@clients/root
 	@$(MAKE) guest
 	@clients/run --kernel $(kver)
 
-# The mirror protocol, and what it cannot do without, by exhaustive search.
+# Has spin search all states of a model of the mirror protocol, and of mutants of the model
+# that each lack one rule.
 model: deps
 	@model/run
 
 tools: deps-tools
 	$(step) tools.log 'tetherctl' $(MAKE) -C tools
 
-# Built, and installed and removed in a system of their own.
+# Builds the Debian packages, and installs and removes them in a chroot
+# (packaging/test-deb).
 deb:
 	@lab/deps deb
 	$(step) deb.log 'tether-dkms, tether-tools' packaging/build-deb
 	@packaging/test-deb
 	@ls build/deb/*.deb
 
-# modprobe loads no module that has the name of a built-in one, although modinfo shows its file.
+# If the kernel has the backend built in, modprobe loads no module of that name, although
+# modinfo shows its file. So install refuses then.
 install:
 	@lab/tools-for install
 	@test -e $(ko) || { echo 'not built: make module KVER=$(module_kver)'; exit 1; }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The guest's part of the benchmark: bench intree|tether|floor [--long] [CASE...] runs the
- * cases on the module that is loaded. It prints lines that bench/run evaluates:
+ * cases on the module that is loaded. floor (floor/main.c) is a module that does only
+ * the work that no backend can avoid. bench prints lines that bench/run evaluates:
  *
  *	CASE METRIC VALUE	one sample: nanoseconds, or bytes
- *	CASE lacks		the machine has no means for the case
+ *	CASE lacks		the machine cannot run the case
  *
  * It exits non-zero if a measurement could not be made.
  */
@@ -33,7 +34,7 @@
 #define BAR		2
 
 #define RUNS		7
-#define LONG_ENOUGH	4000000000LL	/* ns: a case that takes longer runs less often */
+#define LONG_ENOUGH	4000000000LL	/* ns; if a case takes longer, it stops */
 #define SMALL_OPS	500
 #define SMALL_BUFFER	(4 * MIB)
 
@@ -45,9 +46,9 @@ struct bench_case {
 	void (*run)(const struct bench_case *c);
 	size_t size;
 	unsigned long arg;	/* the meaning is in the function's comment */
-	bool vfio;		/* not for the floor */
-	bool tether;		/* for tether alone */
-	bool lengthy;
+	bool vfio;		/* not run on the floor */
+	bool tether;		/* run on tether alone */
+	bool lengthy;		/* run only with --long */
 };
 
 static bool floored;
@@ -81,7 +82,7 @@ static void lacks(void)
 	fflush(stdout);
 }
 
-/* Returns false, and prints that, if the machine has no memory of this kind. */
+/* If the machine has no memory of this kind, prints "CASE lacks" and returns false. */
 static bool get(struct memory *m, enum memory_kind kind, size_t size)
 {
 	int ret = memory_get(m, kind, size);
@@ -116,7 +117,10 @@ static void map_bar_once(struct side *s, const struct bar *b, bool tell)
 	}
 }
 
-/* The first time fills the CPU's page tables, unless it takes too long. arg: skew. */
+/*
+ * The first run also fills the CPU's page tables and is not a sample; a lengthy case
+ * may have no time for a second run, so there it is one. arg: the skew for bar_open().
+ */
 static void bar(const struct bench_case *c)
 {
 	const char *bdf = c->size > GIB ? HUGE_TARGET : TARGET;
@@ -277,13 +281,14 @@ static void close_container(const struct bench_case *c)
 	memory_put(&m);
 }
 
-/* --- What costs by the size of all mappings ------------------------------ */
+/* --- Costs that depend on the size of all mappings ----------------------- */
 
 /*
- * Times attaching a group that gets a new domain, into which all mappings have to go.
- * Both backends give only a group with an unlike IOMMU a second domain, and the lab has
- * one IOMMU. So here the container has only an emulated device, and the group that is
- * attached gets its first domain. This includes pinning the memory.
+ * Times the attaching of a group that gets a new domain, into which the backend has to
+ * map all mappings. Both backends give a container a second domain only for a group
+ * whose IOMMU is unlike the first one's, but the lab has one IOMMU. So this container
+ * has only an emulated device, and the group gets the container's first domain. Then
+ * the backend also has to pin the memory, which the time includes.
  */
 static void attach(const struct bench_case *c)
 {
@@ -366,7 +371,7 @@ static void dirty(const struct bench_case *c)
 
 /* --- Revocation ---------------------------------------------------------- */
 
-/* How many map events there are since the trace began, and the time of the last (ns). */
+/* Returns how many map events the trace has. *last: the time of the last one, in ns. */
 static unsigned long traced_maps(long long *last)
 {
 	char *line = NULL, *at;
@@ -396,7 +401,9 @@ static void trace_maps(const char *on)
 	check(proc_write_file(TRACING "events/iommu/map/enable", on), "trace");
 }
 
-/* Measures from when the memory is on to when the last mapping is restored. */
+/*
+ * Turns the memory on, and measures the time until the last of n mappings is restored.
+ */
 static void time_restore(struct bar *b, unsigned long n)
 {
 	long long start, last = 0;
@@ -412,7 +419,9 @@ static void time_restore(struct bar *b, unsigned long n)
 	sample("restore", last > start ? last - start : 0);
 }
 
-/* Turns off memory that has several mappings, which revokes them. arg: how many. */
+/*
+ * Times turning off memory that is mapped, which revokes the mappings. arg: how many.
+ */
 static void memory_off(const struct bench_case *c)
 {
 	struct bar b, part;
@@ -445,7 +454,9 @@ static void memory_off(const struct bench_case *c)
 
 /* --- Memory --------------------------------------------------------------- */
 
-/* The kernel memory in which backends allocate; without IOMMU page tables. */
+/*
+ * Bytes of those kinds of kernel memory in which backends keep data; no IOMMU tables.
+ */
 static double kernel_bytes(void)
 {
 	return 1024.0 * (proc_meminfo_kb("Slab") + proc_meminfo_kb("VmallocUsed"));

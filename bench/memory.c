@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Kinds of RAM: see memory.h.
+ * Allocates RAM of several kinds: see memory.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +107,10 @@ static double scatter(const struct memory *m)
 	return (double)apart / n;
 }
 
-/* The kernel hands out adjacent pages, so this uses every second page only. */
+/*
+ * The kernel hands out pages that are adjacent in RAM, one by one. So this takes them
+ * in turn for m->at and for m->between, which keeps the pages between those of m->at.
+ */
 static int get_scattered(struct memory *m, size_t size)
 {
 	struct memory between = {};

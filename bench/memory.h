@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Allocates RAM of a known kind, as the benchmark's cases need it. Every function
- * returns 0 or -errno; -ENOTSUP if the machine has no such memory.
+ * Allocates RAM of a known kind, as the benchmark's cases need it. memory_get() returns
+ * 0 or -errno: -ENOTSUP if the machine has no such memory.
  */
 #ifndef TETHER_BENCH_MEMORY_H
 #define TETHER_BENCH_MEMORY_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 enum memory_kind {
-	MEMORY_PAGES,		/* 4 KiB pages, as the kernel hands them out */
+	MEMORY_PAGES,		/* 4 KiB pages, as the kernel allocates them */
 	MEMORY_SCATTERED,	/* 4 KiB pages, nearly no two of them adjacent */
 	MEMORY_THP,
 	MEMORY_HUGETLB_2M,
@@ -22,7 +22,7 @@ enum memory_kind {
 struct memory {
 	char *at;
 	size_t size;
-	char *between;		/* the pages between the scattered pages */
+	char *between;		/* the pages between those at @at, if scattered */
 };
 
 int memory_get(struct memory *m, enum memory_kind kind, size_t size);

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Functions to read bench/run's results of several kernels: an array of documents.
+# Functions that read the results of several kernels: an array of the documents of
+# bench/run.
 
-# A name for each case and metric that is a time and that both sides have; not "off", since
-# the in-tree module revokes nothing when memory goes off.
+# The name "CASE METRIC" of each time that was measured on the in-tree module and on tether.
+# The cases "off-..." are left out: they time how memory goes off, and then the in-tree
+# module does nothing, so there is no comparison.
 def rows:
 	[.[].results[] | select(.unit == "ns" and .ratio and (.case | startswith("off-") | not)) |
 		.case + " " + .metric] |
 	reduce .[] as $k ([]; if index($k) then . else . + [$k] end);
 
-# The result with that name in a document, or null.
+# The result with the name $row in a document, or null.
 def at($row): [.results[] | select(.case + " " + .metric == $row)][0];
 
 # The kernel version of a document, without the distribution's suffix.

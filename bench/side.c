@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mapping by VFIO or by the floor: see side.h.
+ * Maps memory by VFIO or by the floor's module: see side.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ static uint32_t floor_device(const char *bdf)
 {
 	unsigned int bus = 0, slot = 0, function = 0;
 
-	/* Of no device, so that the floor refuses it. */
+	/* No device has this address, so the floor refuses it. */
 	if (sscanf(bdf, "0000:%x:%x.%u", &bus, &slot, &function) != 3)
 		return UINT32_MAX;
 	return bus << 8 | slot << 3 | function;

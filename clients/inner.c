@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The init of the inner guest (clients/guest/qemu). It has one of its devices, an edu,
- * write into the memory of another, an ivshmem, and checks whether the bytes arrive:
- * before and after the ivshmem's memory was off, the ivshmem was reset, and the whole
- * machine was reset.
+ * The init of the inner guest, which QEMU runs inside the lab's guest
+ * (clients/guest/qemu). It starts DMA of one device, an edu, into the memory of
+ * another, an ivshmem (the target), and checks whether the bytes arrive: at first,
+ * after the ivshmem's memory was off and on again, after a reset of the ivshmem, and
+ * after a reset of the whole machine. It prints the results as lines "cell KEY VALUE"
+ * on the console.
  *
- * The inner guest has no IOMMU and does not know of VFIO, so an address on the PCI bus
- * is an address of guest memory. The results
- * are lines "cell KEY VALUE" on the console.
+ * The inner guest has no IOMMU, so devices use physical addresses of this guest.
  *
- * With the argument "control" the target is one that no device can reach, and init
- * checks only once.
+ * With the argument "control" QEMU has not mapped the target for DMA, so no bytes can
+ * arrive; init checks this once and powers off.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -35,13 +35,16 @@
 #define MEMORY		2		/* ivshmem's BAR that is memory */
 #define RETURN_MS	2000		/* how long it may take until a mapping is restored */
 
-/* Near the end, so that a partly mapped BAR is noticed; the start has a note. */
+/*
+ * Where in the target DMA writes: near its end, so that the test fails if QEMU has
+ * mapped only a part of the BAR. NOTE at its start says that the machine was reset.
+ */
 #define PLACE(size)	((size) - 3 * PAGE)
 #define NOTE		0x7465746865720001ULL
 
 struct device {
 	char dir[300];		/* in sysfs */
-	uint64_t bus;		/* address of the BAR we use */
+	uint64_t bus;		/* PCI bus address of its BAR that init uses */
 	uint64_t size;
 };
 
@@ -202,7 +205,7 @@ static void run(uint64_t src, uint64_t dst, uint64_t direction)
 {
 	struct timespec tick = { .tv_nsec = 5000000 };
 
-	/* Earlier stores must reach memory before the DMA, later loads come after it. */
+	/* Have stores in memory before the DMA starts, and loads come after its end. */
 	__sync_synchronize();
 	*(volatile uint64_t *)(regs + EDU_SRC) = src;
 	*(volatile uint64_t *)(regs + EDU_DST) = dst;
@@ -318,7 +321,7 @@ int main(int argc, char **argv)
 	regs = map_bar(&edu, 0, 0, EDU_REGS);
 	make_bounce();
 
-	/* ivshmem's memory, and the note in it, survive a reset of the machine. */
+	/* ivshmem keeps the note over a reset: with it, this is the boot after one. */
 	note = map_bar(&target, MEMORY, 0, PAGE);
 	if (*note == NOTE) {
 		*note = 0;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guest's part of the demonstration. It takes a target device through its life, on
- * the backend that is loaded, and prints "KEY RESULT" lines, which demo/run evaluates.
- * It exits non-zero only if it could not find out a result.
+ * The guest's part of the demonstration, on the backend that is loaded. It takes a
+ * target device through its life (its memory is off, is on again, is in a reset, is
+ * given back), and each time has another device, the initiator, write into the target's
+ * memory by DMA. It prints a line "KEY RESULT" for each, which demo/run evaluates. It
+ * exits non-zero only if it could not find out a result.
  *
- * A write by the initiator has one of three results:
+ * A DMA write has one of three results:
  *
  *   reaches  the written bytes, random for every write, are in the target's
- *            memory, as read by a path other than the mapping
+ *            memory; demo reads it without using the DMA mapping
  *   stopped  the bytes are not there, and the IOMMU has recorded the fault
  *   let-out  the bytes are not there, and there is no fault: the IOMMU let the
  *            write pass to the bus address where the target's memory was. While
@@ -30,7 +32,7 @@
 #define TARGET		"0000:01:00.0"
 #define BAR		2
 #define SIZE		(1UL << 30)
-#define MISALIGN	4096UL	/* makes the user address one that no large page fits */
+#define MISALIGN	4096UL	/* so that no large page can map the user address */
 
 #define BOUNCE_IOVA	0x10000UL
 #define NOWHERE_IOVA	0x20000UL
@@ -38,11 +40,11 @@
 
 #define LEN		64
 #define RUNS		7
-#define MARGIN		0.0015	/* s by which a write has to be inside a reset */
+#define MARGIN		0.0015	/* s, least distance of the DMA from a reset's ends */
 #define FAULT_MS	1000	/* a fault record takes a few ms */
-#define RETURN_MS	2000	/* how long it may take until a mapping is restored */
+#define RETURN_MS	2000	/* tether has to restore a mapping within this time */
 
-/* Offsets in the target, one in each half. */
+/* Offsets in the target to which the initiator writes, one in each half */
 #define LOW		0x1000UL
 #define HIGH		(SIZE / 2 + 0x1000UL)
 
@@ -113,11 +115,11 @@ static const char *write_and_look(struct demo *d, uint64_t offset)
 	fault_drain(&d->faults);
 	check(edu_write(&d->initiator, IOVA + offset, data, LEN), "DMA");
 	landed = target_has(&d->witness, offset, data, LEN);
-	/* Also wait if the bytes have arrived: a fault record would contradict them. */
+	/* Also wait if the bytes arrived: with a fault that would be contradictory. */
 	return verdict(landed, recorded(d, IOVA + offset));
 }
 
-/* A revoked mapping is restored without a call, but not at once: repeat the write. */
+/* tether restores a revoked mapping by itself, after some ms: so repeat the write. */
 static const char *write_until_it_reaches(struct demo *d, uint64_t offset)
 {
 	double end = now() + RETURN_MS / 1e3;
@@ -129,7 +131,10 @@ static const char *write_until_it_reaches(struct demo *d, uint64_t offset)
 	return seen;
 }
 
-/* Check that faults are recorded: otherwise a stopped write would look like a hole. */
+/*
+ * Writes to an IOVA that is not mapped, and checks that the IOMMU's fault is recorded.
+ * If it were not, a write that the IOMMU stops would count as let-out.
+ */
 static void prove_faults_are_seen(struct demo *d)
 {
 	uint8_t data[LEN];
@@ -167,7 +172,10 @@ static void step_off(struct demo *d)
 
 	target_pattern(data, LEN);
 	check(target_fill(&d->witness, LOW, 0, LEN), "clear target");
-	/* Load before the faults are drained: DMA to the bounce page may also fault. */
+	/*
+	 * edu_load() is a DMA read of the bounce page, and may fault, too. So it comes
+	 * before fault_drain(), which discards such faults.
+	 */
 	check(edu_load(&d->initiator, data, LEN), "DMA");
 	check(vfio_decoding(&d->target, false), "memory off");
 	fault_drain(&d->faults);
@@ -180,8 +188,9 @@ static void step_off(struct demo *d)
 }
 
 /*
- * edu's DMA happens 100 ms after it is started, and a reset of the target's bus takes
- * some 10 ms. Returns true if the DMA happened well inside the reset.
+ * Starts a DMA of edu, which edu carries out 100 ms later, and begins a reset of the
+ * target's bus, which takes some 10 ms, 4 ms before that moment. Returns true if the
+ * DMA came at least MARGIN after the reset's start and before its end.
  */
 static bool write_during_reset(struct demo *d)
 {
@@ -195,7 +204,7 @@ static bool write_during_reset(struct demo *d)
 	check(vfio_reset(&d->target), "reset");
 	end = now();
 	check(edu_wait(&d->initiator), "DMA");
-	/* If edu_wait() still had to wait, the emulator was late, and the DMA after the reset. */
+	/* If edu_wait() had to wait (now() is late), the DMA came after the reset. */
 	return start + MARGIN < soonest && latest < end - MARGIN &&
 	       now() < end + MARGIN / 3;
 }
@@ -229,7 +238,7 @@ static void step_half(struct demo *d)
 	result("half-left", write_until_it_reaches(d, LOW));
 }
 
-/* The program gives the device back; then the host maps its memory and uses it. */
+/* Closes the device and unbinds it from VFIO; then the host uses its memory. */
 static void step_released(struct demo *d)
 {
 	struct host_bar host;
@@ -281,7 +290,7 @@ static void times(struct demo *d)
 	double map[RUNS], unmap[RUNS];
 	int i;
 
-	/* A new mmap for each run, so that its first touch fills the CPU's page tables. */
+	/* mmap the BAR anew for each run: so each map has to fault its pages in. */
 	for (i = 0; i < RUNS; i++) {
 		map_bar(d);
 		time_once(d, &map[i], &unmap[i]);

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# For lab/api-drift: compares the declarations that btf-declarations.awk has printed for some
-# kernels, the oldest first. Reads the files words (of module/'s sources), wanted (what
-# btf-declarations.awk got), keys (the sorted names), and then one file a kernel, whose name is
-# the kernel's. all=1 also prints what does not change.
+# For lab/api-drift: compares the declarations that btf-declarations.awk has printed for
+# some kernels, the oldest first. Reads the file words (the identifiers in module/'s
+# sources), the file wanted (the list that btf-declarations.awk read), the file keys (all
+# names in its outputs, sorted), and then its output for each kernel, in a file named like
+# the kernel. With all=1 it also prints the declarations that do not change.
 
 BEGIN {
 	FS = "\t"
@@ -72,7 +73,8 @@ function section_of(key,  dot, last)
 	return how[key] == "constant" ? 4 : dot ? 2 : 1
 }
 
-# Nothing is known of what a kernel's module has, if the module is not there.
+# unknown(KEY, I): is KEY declared in a module whose BTF is missing for kernel number I?
+# Then drift() must not report KEY as removed from that kernel.
 function unknown(key, i)
 {
 	return home[key] != "vmlinux" && !((i, home[key]) in has)

@@ -6,10 +6,11 @@
 #
 #   symbol NAME		a function or a variable
 #   member TYPE.NAME	a member of a struct or union, also if it is in a nameless one inside
-#   private TYPE	the same for all members, with their offsets; or all values of an enum
+#   private TYPE	all members of a struct, with offsets; or all values of an enum
 #   constant NAME	a value of an enum
 #
-# The BTF of a module only has the types that the kernel's lacks, and goes on with its numbers.
+# A module's BTF has only the types that the kernel's BTF lacks, and numbers them on from
+# the kernel's last type.
 
 function next_file()
 {
@@ -18,7 +19,8 @@ function next_file()
 	file++
 	source = FILENAME
 	sub(/.*\//, "", source)
-	# The numbers of a module's types are those of another module's, too.
+	# All modules number their types from the same start, so what the last file said of
+	# a number does not hold in this file: forget it.
 	split("", id)
 	split("", enum_of)
 	split("", same_name)
@@ -31,7 +33,8 @@ file == 1 {
 	next
 }
 
-# [5] KIND 'name' key=value..., where the name may have spaces (INT 'long unsigned int').
+# The first line of a type: [5] KIND 'name' key=value... The name may have spaces
+# (INT 'long unsigned int').
 /^\[/ {
 	n = substr($1, 2) + 0
 	kind[n] = $2
@@ -45,7 +48,7 @@ file == 1 {
 		type[n] = value("ret_type_id") + 0
 	else if ($2 == "FWD")
 		size[n] = value("fwd_kind")
-	# Prefer the first of several with the same name, as pahole does.
+	# Of several functions or variables with one name take the first, as pahole does.
 	if ($2 ~ /^(FUNC|VAR)$/ && wanted[name[n]] == "symbol" && !(name[n] in id))
 		id[name[n]] = n
 	if ($2 ~ /^(STRUCT|UNION|ENUM|ENUM64)$/ && name[n] != "")
@@ -106,8 +109,8 @@ function look_up(  what, how, dot)
 	}
 }
 
-# each_type(TYPE, MEMBER): tells of the member, or of all, in each type of that name. Usually
-# there is one.
+# each_type(TYPE, MEMBER): prints MEMBER, or all members if MEMBER is empty, of each struct
+# or union called TYPE (usually there is one), or the values of an enum called TYPE.
 function each_type(what, member,  ids, i, count)
 {
 	count = split(same_name[what], ids, " ")
@@ -143,7 +146,7 @@ function values(n,  i, list)
 	return "{ " list " }"
 }
 
-# The type without what does not change a declaration.
+# plain(N): returns the type in type N, without tags and "restrict", which are not printed.
 function plain(n)
 {
 	while (kind[n] ~ /^(RESTRICT|TYPE_TAG|DECL_TAG)$/)
@@ -159,8 +162,9 @@ function parameters(n,  i, list)
 	return list == "" ? "void" : list
 }
 
-# declare(TYPE, INNER): C's declaration of INNER, which is a name, or a name with the stars,
-# brackets and parameters that are already known to belong to it.
+# declare(TYPE, INNER): returns the C declaration of INNER with that type. INNER is a name,
+# maybe empty, or a name with the stars, brackets and parameters that outer calls have put
+# around it.
 function declare(n, inner,  k, to)
 {
 	n = plain(n)

@@ -6,8 +6,9 @@
 # shellcheck disable=SC2034 # used by the scripts that source this
 top=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 build=$top/build
-# Several trees may share one cache by a link. A kernel's objects name their directory, so use
-# its real name.
+# build/cache may be a link, so that several trees share one cache. Use the cache's real
+# path, which is the same in all of them, since the object files of a built kernel contain
+# it.
 cache=$(realpath -m "$build/cache")
 trixie=$cache/trixie
 arm64=$cache/arm64
@@ -20,8 +21,8 @@ die()
 	exit 1
 }
 
-# gone WHAT: says that Debian's archive does not have something. The status tells tests/matrix that
-# this is no failure.
+# gone WHAT: says that Debian's archive no longer has a kernel, and exits with 3. From that
+# status tests/matrix knows that it must not count the kernel as a failure.
 gone()
 {
 	echo "${0##*/}: gone: $*" >&2
@@ -34,8 +35,9 @@ series()
 	[[ $1 =~ ^[0-9]+\.[0-9]+ ]] && echo "${BASH_REMATCH[0]}"
 }
 
-# The kernel on which linux-headers-amd64 depends. If the package is installed, that version
-# counts, since modules are built against it; else the version that apt would install.
+# own_kver: prints the version of "this machine's kernel": the one on which the package
+# linux-headers-amd64 depends. If the package is installed, its installed version counts,
+# since modules are built against it; else the version that apt would install.
 own_kver()
 {
 	local depends
@@ -46,14 +48,15 @@ own_kver()
 	sed -n 's/.*linux-headers-\([0-9][^ ,(]*\).*/\1/p' <<<"$depends"
 }
 
-# is_newer VERSION: is this kernel of another series than this machine's, and so newer?
+# is_newer VERSION: is this kernel newer than this machine's? Every kernel of another series
+# (6.12) is, since the lab has none that is older.
 is_newer()
 {
 	[ "$(series "$1")" != "$(series "$(own_kver)")" ]
 }
 
-# arm64_kver [NAME]: this release's newest arm64 kernel with that short name (6.12), or the
-# default arm64 kernel.
+# arm64_kver [NAME]: prints this release's newest arm64 kernel with that short name (6.12),
+# or the default arm64 kernel.
 arm64_kver()
 {
 	local package kver
@@ -69,29 +72,31 @@ arm64_kver()
 	die "no kernel ${1:-} for arm64"
 }
 
-# newest_headers RUNNER NAME: the newest of Debian's kernels of that series (7.2) for which an apt
-# has headers, if there is one. RUNNER is one of those of download().
+# newest_headers RUNNER NAME: prints the newest kernel of the series NAME (7.2) for which
+# the apt that RUNNER runs has headers, or nothing. RUNNER is as for download().
 newest_headers()
 {
 	"$1" apt-cache pkgnames "linux-headers-$2" |
 		sed -nE "s/^linux-headers-($2([.+][^-]*)?-amd64)\$/\1/p" | sort -V | tail -n 1
 }
 
-# suite_kver RUNNER SUITE: the kernel on which the suite's linux-headers-amd64 depends.
+# suite_kver RUNNER SUITE: prints the kernel on which the suite's linux-headers-amd64
+# depends.
 suite_kver()
 {
 	"$1" apt-cache show "linux-headers-amd64/$2" |
 		sed -n 's/^Depends:.*linux-headers-\([0-9][^ ,(]*\).*/\1/p'
 }
 
-# exact_kver [NAME [IOMMU]]: the full version for a short name. Without NAME the one of $KVER,
-# else this machine's own. A short name is
-#   6.12                   a series: this machine's or trixie's kernel, else the newest elsewhere
+# exact_kver [NAME [IOMMU]]: prints the full version of the kernel that NAME, else $KVER,
+# names; without both, of this machine's own. NAME may be a full version or a short name:
+#   6.12                   this machine's or trixie's kernel if it is of that series; else
+#                          the newest of the series whose headers another suite has
 #   trixie, backports      trixie's own, or the newest of its backports
 #   bookworm-backports, testing, experimental
 #                          the one of that suite
 #   NAME-rt, NAME-cloud    the same kernel in that flavour of Debian's (6.1-rt)
-#   6.1-debug, 7.1.13      a kernel that lab/build-kernel builds, which this does
+#   6.1-debug, 7.1.13      a kernel that lab/build-kernel builds; exact_kver has it built
 #   6.1-arm64              an arm64 kernel, and so is 6.1 with an IOMMU that only Arm has
 # Exits with 3 if Debian no longer has the kernel.
 exact_kver()
@@ -101,7 +106,8 @@ exact_kver()
 	if [ "${2:-${IOMMU:-}}" = smmu ] && [[ $name != *-* ]]; then
 		name=${name:+$name-}arm64
 	fi
-	# A kernel that somebody has built need not have a "-" in its version.
+	# A kernel that the user has built may have no "-" in its version, like a short
+	# name. If there are headers of that name, it is a full version.
 	if [ -n "$name" ] && [ -e "/lib/modules/$name/build/Makefile" ]; then
 		echo "$name"
 		return
@@ -160,20 +166,21 @@ exact_kver()
 	echo "$kver"
 }
 
-# built_here KVER: is this a kernel, or the short name of one, that lab/build-kernel builds? It
-# then has a flavour of the lab's.
+# built_here KVER: does lab/build-kernel build the kernel of that version or short name?
+# Then the name ends in "-lab" or in the name of a file of lab/config.
 built_here()
 {
 	[[ ${1##*-} == lab || -e $top/lab/config/${1##*-}.config ]]
 }
 
-# Does this kernel look for faults of its own, so that it is slow and needs memory?
+# watches_itself KVER: is this a debug kernel, whose checkers look for faults of the kernel
+# and make it slow and large?
 watches_itself()
 {
 	[[ $1 == *-@(debug|kcsan|rtdebug) ]]
 }
 
-# headers_of KVER: the directory of headers against which modules for KVER are built.
+# headers_of KVER: prints the directory of headers against which modules for KVER are built.
 headers_of()
 {
 	if built_here "$1"; then
@@ -202,8 +209,8 @@ from_suites()
 		[ "$1" != "$(own_kver)" ] && [ -z "$(apt-cache pkgnames "linux-headers-$1")" ]
 }
 
-# Are modules for this kernel built in the chroot, with trixie's compiler? Those of a kernel
-# that is newer than this machine's release are.
+# Are modules for this kernel built in the chroot, with trixie's compiler? Yes for the
+# kernels of Debian releases that are newer than this machine's.
 in_chroot()
 {
 	if built_here "$1"; then
@@ -213,7 +220,8 @@ in_chroot()
 	fi
 }
 
-# Are modules and programs for this kernel cross-built? Not on an arm64 machine.
+# Are modules and programs for this kernel cross-built? Yes for an arm64 kernel, unless its
+# headers are installed here, as on an arm64 machine.
 from_arm64()
 {
 	[[ $1 == *-arm64 ]] && [ ! -e "/lib/modules/$1/build/Makefile" ]
@@ -260,7 +268,7 @@ in_suites()
 	private_apt "$suites/apt" amd64 "$@"
 }
 
-# apt_of KVER: which apt has the packages of this kernel: one of the runners of download().
+# apt_of KVER: prints the RUNNER (see download()) whose apt has the packages of this kernel.
 apt_of()
 {
 	if from_arm64 "$1"; then
@@ -281,7 +289,7 @@ put()
 	[ -e "$root$2" ] || install -D "$1" "$root$2"
 }
 
-# put_program FILE NAME: the same, with the libraries that the program needs.
+# put_program FILE NAME: as put(), and also copies the libraries that the program needs.
 put_program()
 {
 	local lib
@@ -327,8 +335,8 @@ in_trixie()
 	in_root --bind "$top" --bind "$cache" "$trixie" "$@"
 }
 
-# download DIRECTORY RUNNER PACKAGE...: fetches packages. RUNNER says whose apt does it: env for
-# this machine's, in_trixie, in_arm64 or in_suites.
+# apt_download, download DIRECTORY RUNNER PACKAGE...: fetch packages into DIRECTORY. RUNNER
+# runs the apt that does it: env (this machine's), in_trixie, in_arm64 or in_suites.
 # shellcheck disable=SC2016 # the inner shell expands them
 apt_download()
 {
@@ -339,7 +347,8 @@ apt_download()
 		apt-get -q -o APT::Sandbox::User=root download "$@"' download "$directory" "$@" >&2
 }
 
-# The package index may be old and name packages that the mirror no longer has.
+# download: if a package cannot be fetched, refreshes apt's package index, which may be so
+# old that the mirror no longer has the packages that it names, and tries again.
 download()
 {
 	apt_download "$@" && return
@@ -349,8 +358,8 @@ download()
 	apt_download "$@"
 }
 
-# unpack_to DIRECTORY WORK: unpacks all packages that are in WORK, removes them, and moves the
-# result to DIRECTORY when it is complete.
+# unpack_to DIRECTORY WORK: unpacks all packages that are in WORK, moves the unpacked tree
+# to DIRECTORY when it is complete, and removes the packages.
 unpack_to()
 {
 	local deb
@@ -370,8 +379,10 @@ depends()
 	"$1" apt-cache depends "$2" | sed -n "s/^ *Depends: \($3\)\$/\1/p"
 }
 
-# unpack_headers DIRECTORY WORK RUNNER TOOLS KVER: downloads the headers of KVER with RUNNER, and
-# kbuild's tools with TOOLS, and unpacks them to DIRECTORY.
+# unpack_headers DIRECTORY WORK RUNNER TOOLS KVER: downloads the headers of KVER with the
+# apt of RUNNER, and unpacks them to DIRECTORY with kbuild's tools. It downloads the tools
+# with the apt of the runner TOOLS, because they have to run on this machine, also if the
+# kernel is arm64's.
 unpack_headers()
 {
 	local directory=$1 work=$2 runner=$3 tools=$4 headers=linux-headers-$5 common kbuild
@@ -385,7 +396,8 @@ unpack_headers()
 	download "$work" "$runner" "$headers" "$common" || gone "$headers cannot be downloaded"
 	download "$work" "$tools" "$kbuild" || gone "$kbuild cannot be downloaded"
 	unpack_to "$directory" "$work"
-	# The headers' Makefile names directories by absolute paths, which are wrong here.
+	# The headers' Makefile includes files by absolute paths below /usr/src, where these
+	# headers are not installed: make the paths relative to the Makefile.
 	# shellcheck disable=SC2016 # make expands these
 	sed -i 's,^include /usr/src/,include $(dir $(lastword $(MAKEFILE_LIST)))../,
 		s,^KBUILD_OUTPUT=.*,KBUILD_OUTPUT := $(CURDIR),' \

@@ -3,18 +3,18 @@
  * Models the kernel for mirror.pml: locks, an mm and its users, the mmu interval
  * notifier, and vfio-pci's faults and zaps.
  *
- * User memory has two pieces, each a VMA of the same device's memory. A range is a mask
- * of 1 (piece 0) and 2 (piece 1). A VMA is represented by its generation: 0 no VMA, 1
- * the first VMA at this place, 2 the VMA that was mapped there later.
+ * The process's memory has two pieces. In each a VMA maps memory of the one device. A
+ * range is a mask of pieces: 1 for piece 0, 2 for piece 1. A number stands for the VMA
+ * of a piece: 0 no VMA, 1 the first VMA, 2 a VMA that was mapped there after the first.
  */
 mtype = { CLEAR, UNMAP, RELEASE };	/* events */
 #define LO	1
 #define ALL	3
 
-/* --- Locks. A waiting writer of mmap_lock keeps new readers out. ---------- */
+/* --- Locks. A thread that waits to write mmap_lock keeps new readers out. -- */
 
 bool c_lock, mirror_lock, vma_lock;
-bool memory_write;	/* memory_lock is held for writing; reading it is one step */
+bool memory_write;	/* memory_lock is held for writing; a reader is one step */
 byte mmap_readers;
 bool mmap_writer, mmap_wanted;
 
@@ -33,29 +33,29 @@ inline mmap_downgrade()	   { mmap_writer = false; mmap_readers++ }
 
 /* --- The mm ---------------------------------------------------------------- */
 
-byte vma[2] = 1;	/* the VMA that vma_lookup() finds */
-byte cpu[2] = 1;	/* the VMA that the CPU can reach, also by a fault, until a zap */
+byte vma[2] = 1;	/* the VMA of each piece, as vma_lookup() finds it */
+byte cpu[2] = 1;	/* the VMA by which the CPU can reach memory, maybe faulting */
 bool pte[2];		/* do the page tables have an entry for the VMA? */
 bool tracked[2];	/* in vfio-pci's vma_list (ZAP_LIST), else unused */
-byte rounds;		/* how often one zap has started over: see fault() */
-bool mem = true;	/* the device answers: decoding on, no reset, D0 */
+byte rounds;		/* how often the current zap has started over: see fault() */
+bool mem = true;	/* the device's memory is on: decoding, no reset, in D0 */
 
 byte mm_users = 1;	/* all threads of the process together hold one */
-byte threads;		/* how many threads have work to do before the process can exit */
+byte threads;		/* how many threads of the process exit() still waits for */
 bool mm_dying;		/* the last user is gone: mm_end() runs */
-bool mm_going;		/* RELEASE is over, so the page tables may be taken down */
+bool mm_going;		/* RELEASE is over: mm_end() may free the page tables */
 bool mm_dead;		/* mm_end() has finished */
-bool foreign;		/* other code than tether holds mm_users */
+bool foreign;		/* others hold mm_users, too: the mm may outlive the process */
 bool exited;		/* waitpid() has returned */
 
-/* --- mmu_interval_notifier; steps under its spinlock are one d_step -------- */
+/* --- mmu_interval_notifier: what it does under its spinlock is one d_step --- */
 
 byte subs_seq = 2;	/* subscriptions->invalidate_seq */
 byte subs_active;	/* active_invalidate_ranges */
-bool others;		/* the mm has another subscription, which every event hits */
+bool others;		/* every event also hits a subscription of somebody else */
 byte sub_seq;		/* interval_sub->invalidate_seq */
-bool in_tree, deferred;	/* deferred: to be inserted if not in_tree, else removed */
-byte inserted, removed;	/* how often the subscription was */
+bool in_tree, deferred;	/* deferred: if in_tree, to be removed; else to be inserted */
+byte inserted, removed;	/* how often the subscription was inserted, removed */
 
 inline mmu_interval_notifier_insert()
 {
@@ -91,7 +91,7 @@ inline mmu_interval_read_begin(seq)
 	atomic { !waits || subs_seq != seq -> waits = false }
 }
 
-/* The start of one section of an event: everything up to the last callback's return. */
+/* Begins an event: if the mirror is subscribed (hit), its notifier runs to its end. */
 inline invalidate_range_start(range, event)
 {
 	d_step {
@@ -106,7 +106,7 @@ inline invalidate_range_start(range, event)
 	fi
 }
 
-/* The end of the section. The caller changes page tables between start and end. */
+/* Ends the event. Between start and end the caller removes page-table entries. */
 inline invalidate_range_end()
 {
 	d_step {
@@ -123,16 +123,16 @@ inline invalidate_range_end()
 	}
 }
 
-/* mmput(); if it was the last one, mm_end() runs */
+/* mmput(). If it drops the last user, the process mm_end() runs. */
 inline drop_user() { mm_users--; mm_dying = (mm_users == 0) }
 
 /* --- vfio-pci ------------------------------------------------------------- */
 
 /*
- * vfio_pci_mmap_fault(), mmap_lock held. ok: the page tables have an entry now. A zap by
- * the list starts over if a thread faults meanwhile. Zap and fault could alternate for
- * ever, which would reach no new states; so after some rounds a fault may fail for want
- * of memory.
+ * vfio_pci_mmap_fault(), with mmap_lock held. Sets ok if the page tables have an entry
+ * then. If a thread faults during a zap by the list (ZAP_LIST), the zap starts over.
+ * Zap and fault could so alternate for ever, without new states. Therefore, once a zap
+ * has started over ROUNDS times, faults fail, as if memory were short.
  */
 #define ROUNDS	2
 inline fault(p, ok)
@@ -162,7 +162,7 @@ inline clear_ptes(range)
 	}
 }
 
-/* munmap(), mmap_lock held to write; drops it */
+/* munmap(). Called with mmap_lock held for writing; downgrades it, and drops it. */
 inline munmap_locked(range)
 {
 	d_step {
@@ -191,8 +191,9 @@ inline munmap_locked(range)
 
 #ifdef ZAP_LIST
 /*
- * Up to 6.9: under vma_lock, find an mm in the list; without it, take the mm's
- * mmap_lock, then vma_lock again, and zap what the list has of that mm.
+ * vfio-pci up to 6.9 finds an mm in its vma_list under vma_lock. It drops vma_lock,
+ * takes the mm's mmap_lock, takes vma_lock again, and zaps the VMAs of that mm that are
+ * in the list then. It starts over until the list is empty.
  */
 inline zap_and_down_write(range)
 {
@@ -202,7 +203,7 @@ inline zap_and_down_write(range)
 	   :: !tracked[0] && !tracked[1] ->
 		break
 	   :: (tracked[0] || tracked[1]) && mm_users == 0 ->
-		/* vfio-pci assumes that exit_mmap() has zapped these VMAs, or will */
+		/* vfio-pci leaves the VMAs of an mm without users to exit_mmap() */
 		d_step { tracked[0] = false; tracked[1] = false };
 		break
 	   :: atomic { (tracked[0] || tracked[1]) && mm_users > 0 ->
@@ -228,14 +229,14 @@ inline zap_and_down_write(range)
 	   unlock(vma_lock);
 	   mmap_read_unlock();
 	   d_step { drop_user() };
-	   /* if this put was the last, vfio-pci itself carries out the end of the process */
+	   /* if this is the last mmput(), vfio-pci waits until mm_end() is over */
 end_put:   atomic { !mm_dying || mm_dead -> foreign = false }
 	od;
 	lock(memory_write);
 	d_step { unlock(vma_lock); rounds = 0 }
 }
 #else
-/* After 6.9: unmap_mapping_range() finds all VMAs of the device, in any mm. */
+/* vfio-pci after 6.9: unmap_mapping_range() zaps the device's VMAs in any mm. */
 inline zap_and_down_write(range)
 {
 	lock(memory_write);

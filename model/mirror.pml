@@ -1,37 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The mirror protocol of module/mirror.c: one mirror of two pieces, in up to two
- * domains. Names are those of the module's functions.
+ * The mirror protocol of module/mirror.c, for one mirror of two pieces in up to two
+ * domains. An inline with the name of a function of the module models that function.
  *
- * -DMUTANT_x takes away one rule that the protocol needs.
+ * With -DMUTANT_x the model breaks one rule of the protocol: model/run checks that a
+ * property is violated then.
  */
 mtype = { OK, EAGAIN, EBUSY, EFAULT, EINTR, ENOMEM };
 
-/* The domains: groups attached, in container->domains, destroyed. */
+/* Each domain: has a group, is in container->domains, has been freed */
 bool attached[2], listed[2], freed[2];
 
-/* The domains' page tables: each entry is the generation of a VMA, see kernel.pml. */
+/* Page tables: the VMA (kernel.pml) whose memory domain d maps for piece p, or 0 */
 byte entry[4];
 #define ENTRY(d, p)	entry[2 * (d) + (p)]
 
-/* Entries that were removed, but that the IOTLB may still have: domain->gather */
+/* Removed entries that the IOTLB may still have until a flush (domain->gather) */
 byte iotlb[4];
 #define IOTLB(d, p)	iotlb[2 * (d) + (p)]
 
-/* A group joins or leaves a domain in the list: the module's flag, and the real state. */
+/*
+ * A group joins or leaves a domain that is in the list. regrouping: the module's flag,
+ * for which revocation waits. group_moves: a group moves just now; revocation must not
+ * run.
+ */
 bool regrouping, group_moves;
 
 /* struct mirror, and whether its mapping is in the tree */
 bool allocated, mapped;
-byte pieces;		/* none: GONE */
-byte extents[2];	/* some: LIVE */
-bool cuts;
+byte pieces;		/* mask of the pieces that it still has; 0: GONE */
+byte extents[2];	/* the VMA that it maps in each piece, or 0; any: LIVE */
+bool cuts;		/* it has given up pieces */
 bool awaits;		/* waits for restore */
-bool looking;		/* container->looking_at is the mm */
+bool looking;		/* container->looking_at is the mm: restore uses its VMAs */
 #define IS_LIVE		(extents[0] || extents[1])
 
-/* State that the kernel does not have, for the properties only */
-byte was[2];		/* the VMAs that the user had mapped for DMA */
+/* Only for the properties; the module has no such state */
+byte was[2];		/* the VMAs that the user mapped for DMA */
 
 /* --- Revoking: mirror_lock held -------------------------------------------- */
 
@@ -79,7 +84,10 @@ inline revoke_unflushed()
 
 inline revoke() { revoke_unflushed(); domains_flush() }
 
-/* Gives up a range, or all pieces: there may be no memory to record a hole, or too many. */
+/*
+ * Gives up the pieces in the range; with -DFAILURES maybe all pieces, since the module
+ * does so if it has no memory to record a hole, or too many holes.
+ */
 inline give_up(range)
 {
 	if
@@ -98,7 +106,11 @@ inline give_up(range)
 #define MAY_REVOKE	(!mirror_lock && !regrouping)	/* lock_for_revocation() */
 #endif
 
-/* Flush pieces that are given up at once: a later zap of them ignores the mirror. */
+/*
+ * If the mirror gives up pieces, mirror_invalidate_start() itself flushes. The mirror
+ * ignores later zaps of these pieces, so such a zap would not wait for a flush in the
+ * second pass.
+ */
 #if defined(MUTANT_give_up_unflushed) || defined(MUTANT_flush_late)
 #define FLUSH_FIRST(event)
 #else
@@ -106,8 +118,9 @@ inline give_up(range)
 #endif
 
 /*
- * mirror_invalidate_start(), then mirror_invalidate_finish() if the first left entries to
- * flush. A process that invalidates has the local variables hit, cur and finish.
+ * mirror_invalidate_start(), and mirror_invalidate_finish() if start has left entries
+ * to flush. Each process that invalidates declares the local variables hit, cur and
+ * finish.
  */
 inline mirror_invalidate(range, event, seq)
 {
@@ -173,8 +186,8 @@ inline mirror_invalidate(range, event, seq)
 
 /* --- Establishing: container->lock held ------------------------------------
  *
- * A process that establishes has the local variables restoring, ret, seq, waits, ok,
- * tries, no_room and ex[2].
+ * Each process that establishes declares the local variables restoring, ret, seq,
+ * waits, ok, tries, no_room and ex[2].
  */
 
 #ifdef MUTANT_look_unchecked
@@ -183,7 +196,11 @@ inline mirror_invalidate(range, event, seq)
 #define MAY_LOOK	(mm_users > 0)
 #endif
 
-/* Restore does not hold mm_users: owner_look_begin(). All other callers hold mm_users. */
+/*
+ * Takes mmap_lock for reading. Restore holds no mm_users, so it uses
+ * owner_look_begin(), which fails if a writer has or awaits the lock, or if the mm has
+ * no users. map() waits for the lock.
+ */
 inline lock_to_resolve()
 {
 	if
@@ -198,7 +215,7 @@ inline lock_to_resolve()
 	fi
 }
 
-/* find_piece(), then backing_resolve() of the piece */
+/* find_piece(), then backing_resolve(): faults piece p in and sets ex[p] to its VMA */
 inline resolve_piece(p)
 {
 	atomic { !mirror_lock -> ok = (ret == OK && (pieces >> p) & 1) }
@@ -269,7 +286,7 @@ inline enter()
 	}
 }
 
-/* The IOMMU driver had no memory for the second domain: undo the first. */
+/* The IOMMU driver lacks memory to map in domain 1: maps in domain 0, undoes that. */
 inline enter_fails()
 {
 	domain_map(0);
@@ -314,7 +331,7 @@ inline commit()
 	   fi;
 	   unlock(mirror_lock);
 	   if
-	   :: ret == ENOMEM -> no_room = true	/* make_room(), and again */
+	   :: ret == ENOMEM -> no_room = true	/* make_room(), and try again */
 	   :: else -> break
 	   fi
 	od;

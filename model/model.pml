@@ -5,17 +5,17 @@
  *
  *	ZAPS=n		device memory goes off and on again n times
  *	ZAP_LIST	vfio-pci zaps as it did up to Linux 6.9, not as later
- *	UNMAP_IOCTL	a process that has the container's file unmaps the mapping
- *	MUNMAP		the first piece is munmapped, and another VMA mapped there
- *	MUNMAP_ALL	both pieces are munmapped, in one call
+ *	UNMAP_IOCTL	VFIO_IOMMU_UNMAP_DMA removes the mapping
+ *	MUNMAP		the process munmaps the first piece, and mmaps another VMA there
+ *	MUNMAP_ALL	with MUNMAP: the one munmap() removes both pieces
  *	EXIT		the process exits
  *	ATTACH		a second domain is added; then the domains are removed, in any order
  *	FAILURES	allocations fail, and fatal signals arrive
- *	SIBLING		the container has another mirror of the mm, always live
- *	OTHERS		the mm has other subscriptions, that every event hits
- *	PIN		an emulated device's driver uses the mm for a moment
- *	AIO		exit_aio() waits for a read that never ends
- *	WATCH		the watch of kernels with ZAP_LIST looks for dying mms
+ *	SIBLING		the container has another mirror of the mm, live until RELEASE
+ *	OTHERS		the mm has another notifier subscription, which every event hits
+ *	PIN		tether takes and drops mm_users for a pin of an emulated device
+ *	AIO		the end of the mm hangs: exit_aio() waits for a read for ever
+ *	WATCH		the watch, which exists with ZAP_LIST, finds mms without users
  */
 #ifndef ZAPS
 #define ZAPS	0
@@ -24,7 +24,10 @@
 #define RESTORE_TRIES	2
 #endif
 
-/* A violation prints the property's name. The names are variables that are all false. */
+/*
+ * Spin prints the text of a failed assertion. Each property's name is a variable that
+ * is always false, so it does not change the condition, but is in that text.
+ */
 #define must(cond, name)	assert((cond) || name)
 bool dma_reaches_only_what_the_cpu_does;
 bool nothing_live_after_unmap;
@@ -43,12 +46,12 @@ bool nothing_live_after_the_watch;
 #include "kernel.pml"
 #include "mirror.pml"
 
-bool sibling;		/* SIBLING's mirror is live */
+bool sibling;		/* the second mirror (SIBLING) is live */
 bool watched;		/* the watch has found that the mm has no users */
 bool unmapped;		/* VFIO_IOMMU_UNMAP_DMA has returned */
-byte busy;		/* how many processes, without restore, still run */
+byte busy;		/* how many processes that interfere with restore() still run */
 
-/* --- Who ------------------------------------------------------------------- */
+/* --- The processes ----------------------------------------------------------- */
 
 /* VFIO_IOMMU_MAP_DMA by a thread of the process */
 proctype map()
@@ -69,7 +72,7 @@ proctype map()
 	d_step { threads--; busy-- }
 }
 
-/* VFIO_IOMMU_UNMAP_DMA; another process may make it on a shared descriptor */
+/* VFIO_IOMMU_UNMAP_DMA, maybe by another process that has the container's file open */
 proctype unmap()
 {
 	byte seq;
@@ -83,7 +86,7 @@ proctype unmap()
 	busy--
 }
 
-/* restore_work(), for as long as container->revoked has a mirror */
+/* restore_work(): tries again for as long as the mirror waits for restore */
 proctype restore()
 {
 	bool restoring = true, waits, ok, no_room;
@@ -109,7 +112,7 @@ end:	do
 	od
 }
 
-/* The user writes the device's command register, or resets it. */
+/* vfio-pci turns the device's memory off and on: a write to PCI_COMMAND, or a reset */
 proctype zapper()
 {
 	bool hit, finish;
@@ -121,7 +124,7 @@ proctype zapper()
 		mem = false;
 		if
 		:: unlock(memory_write); lock(memory_write)
-		:: skip		/* a reset keeps it */
+		:: skip		/* a reset keeps memory_lock until the memory is on */
 		fi;
 		mem = true;
 		unlock(memory_write);
@@ -137,7 +140,7 @@ proctype zapper()
 #define CUT	LO
 #endif
 
-/* munmap() of the first piece, or of both; mmap() to the same place; munmap() of that */
+/* munmap() the first piece or both; mmap() in place of the first; maybe munmap() it */
 proctype munmapper()
 {
 	bool hit, finish;
@@ -145,7 +148,7 @@ proctype munmapper()
 
 	mmap_write_lock();
 	if
-	:: invalidate_range_start(LO, CLEAR);	/* split: vfio_pci_mmap_open() */
+	:: invalidate_range_start(LO, CLEAR);	/* a VMA split: vfio_pci_mmap_open() */
 	   clear_ptes(LO);
 	   invalidate_range_end()
 	:: skip
@@ -163,7 +166,7 @@ proctype munmapper()
 	d_step { threads--; busy-- }
 }
 
-/* The process's last thread; mmput() */
+/* The last thread of the process exits: mmput(), and waits for mm_end() if that runs */
 proctype exit()
 {
 	threads == 0;
@@ -177,8 +180,9 @@ end:
 }
 
 /*
- * A pin of an emulated device: owner_use(), owner_let_go(). A separate thread makes a last
- * put. In that case the memory and its devices are still there after waitpid().
+ * A pin of an emulated device: owner_use(), owner_let_go(). If tether's is the last
+ * mmput(), another thread makes it, so this process does not wait for mm_end(). The mm
+ * then outlives waitpid(), so the mirror may be live after it (foreign).
  */
 proctype pin()
 {
@@ -202,7 +206,7 @@ proctype pin()
 	busy--
 }
 
-/* watch_work() */
+/* watch_work(): revokes the mirrors of an mm without users */
 proctype watch()
 {
 end:	atomic { mm_dying && MAY_REVOKE ->
@@ -216,7 +220,7 @@ end:	atomic { mm_dying && MAY_REVOKE ->
 	}
 }
 
-/* __mmput(), run by the process that dropped the last user */
+/* __mmput(): ends the mm. The process that dropped the last user waits for it. */
 proctype mm_end()
 {
 	bool hit, finish;
@@ -271,8 +275,9 @@ inline detach(d)
 }
 
 /*
- * domain_attach_group() of a group that shares domain 0; of one that does not;
- * domain_detach_group() of one or of both
+ * Attaches a group that joins domain 0, then one that gets domain 1, since it cannot
+ * share domain 0. Then detaches the groups of none, one or both of the domains, in any
+ * order.
  */
 proctype attacher()
 {
@@ -284,7 +289,10 @@ proctype attacher()
 	group_moves = true;
 	if
 	:: !(pieces & LO) ->
-		/* attaching allocates, and so may reclaim memory mapped in place of the piece */
+		/*
+		 * Attaching allocates, so it may reclaim memory that the process has
+		 * mapped in place of a piece that the mirror has given up.
+		 */
 		invalidate_range_start(LO, CLEAR);
 		invalidate_range_end()
 	:: skip
@@ -353,9 +361,10 @@ init
 #define REACHES_ANY	(REACHES(0, 0) || REACHES(0, 1) || REACHES(1, 0) || REACHES(1, 1))
 
 /*
- * Up to 6.9 vfio-pci does not zap an mm without users. It switches memory off that the
- * page tables of a process before its RELEASE still map, and calls no notifier. -DDYING
- * shows that; -DWATCH shows that it lasts only until the watch's next check.
+ * Up to 6.9 vfio-pci does not zap the VMAs of an mm without users: it turns the memory
+ * off while that mm's page tables still map it, and no notifier is called. So here the
+ * memory counts as on until the watch has found the mm. With -DDYING it counts as off,
+ * so that spin shows the violation; with -DWATCH spin shows that the watch ends it.
  */
 #if defined(ZAP_LIST) && !defined(DYING)
 #define IS_ON		(mem || (mm_dying && !mm_dead && !watched))
@@ -384,7 +393,7 @@ end:	if
 }
 
 #else
-/* When no other process interferes any more, all remaining pieces have to become LIVE. */
+/* Once nothing interferes with restore(), all pieces left have to become LIVE. */
 #define BACK(p)		((extents[p] != 0) == ((pieces >> p) & 1))
 ltl what_is_there_comes_back { [] (busy == 0 -> <> (!allocated || (BACK(0) && BACK(1)))) }
 #endif

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From user addresses to device memory. What this file finds out is true only until
- * mmap_lock is dropped; mirror.c uses it only if no invalidation has come since.
+ * Finds the device memory behind user addresses. The physical addresses that this file
+ * returns are certain only until it drops mmap_lock; mirror.c maps them only if no
+ * invalidation (mmu notifier event) of the user addresses has come since before the
+ * call.
  *
- * A VMA of vfio-pci maps one BAR in one piece. So one page-table entry tells where the
- * whole VMA is, if the entry agrees with vm_pgoff and with the PCI device's BARs. The
- * page tables of any other VMA are read entry by entry. No lock of this file's own.
+ * vfio-pci lets a VMA map one contiguous part of one BAR. So one page-table entry gives
+ * the physical addresses of the whole VMA, if the entry agrees with vm_pgoff and all of
+ * the addresses are in one of the PCI device's BARs. The page tables of any other VMA
+ * are read entry by entry. This file has no lock of its own.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -26,13 +29,16 @@
 #include "owner.h"
 #include "params.h"
 
-/* A copy of one entry of the process's page tables; the entry's lock is not held. */
+/* A copy of a page-table entry; the page table is unlocked, so the entry may change. */
 struct entry {
 	unsigned long pfn;
 	unsigned long last; /* last user address it maps */
 };
 
-/* Does the VMA have the permission that GUP would require if it were RAM? */
+/*
+ * Does the VMA permit @prot? Writing needs VM_WRITE, mere reading VM_READ, as
+ * get_user_pages() requires for RAM.
+ */
 static bool vma_permits(const struct vm_area_struct *vma, int prot)
 {
 	return vma->vm_flags & (prot & IOMMU_WRITE ? VM_WRITE : VM_READ);
@@ -44,10 +50,11 @@ static struct vfio_device *vma_vfio_device(const struct vm_area_struct *vma)
 }
 
 /*
- * The address of vfio_pci_core_mmap() while vfio_pci_core is loaded, else NULL; tether
- * does not depend on that module. A VMA keeps its device open, and an open device keeps
- * its driver's module loaded. So the address does not change while there is a VMA of the
- * module to compare it with.
+ * The address of vfio_pci_core_mmap() while vfio_pci_core is loaded, else NULL. It is
+ * looked up at run time, so that tether can be loaded without vfio_pci_core.
+ * vma_vfio_pci() compares it without a lock: a VMA of vfio-pci keeps its device open,
+ * and an open device keeps vfio_pci_core loaded, so the address cannot change while
+ * there is such a VMA.
  */
 static int (*core_mmap)(struct vfio_device *vdev, struct vm_area_struct *vma);
 
@@ -76,7 +83,7 @@ static struct notifier_block module_notifier = {
 	.notifier_call = module_changed,
 };
 
-/* The VMA's device if vfio-pci's own code has mapped its memory, else NULL. */
+/* The VMA's device if the device's mmap() is vfio_pci_core_mmap(), else NULL. */
 static struct vfio_pci_core_device *vma_vfio_pci(const struct vm_area_struct *vma)
 {
 	struct vfio_device *vdev = vma_vfio_device(vma);
@@ -101,8 +108,9 @@ static void backing_set_name(struct backing *b,
 }
 
 /*
- * Is the frame ordinary RAM that a driver has mapped like device memory? That is refused,
- * since the RAM's owner may free it at any time.
+ * Is the page frame ordinary RAM, which a driver has mapped in a VM_PFNMAP VMA as if it
+ * were device memory? The caller then refuses to map it for devices, since the driver
+ * that owns the page may free it at any time.
  */
 static bool pfn_is_ram(unsigned long pfn)
 {
@@ -110,10 +118,11 @@ static bool pfn_is_ram(unsigned long pfn)
 }
 
 /*
- * Must a page-table entry permit the write, or is the VMA's permission enough? The
- * VMA's is enough for a shared mapping of a VFIO device: after clear_refs its entries are
- * read-only, new ones as well, but only so that the kernel notices the first write. For
- * other memory the entry must permit it, since a write might go to another page.
+ * For a write: must the page-table entry be writable (true), or is it enough that the
+ * VMA is (false)? The VMA is enough for a shared mapping of a VFIO device: a write to
+ * /proc/PID/clear_refs makes its entries read-only, also those that are made later, but
+ * only so that the kernel notices the first write. In any other VMA a read-only entry
+ * may be copy-on-write: the process would then write to another page than the entry's.
  */
 static bool entry_decides(const struct vm_area_struct *vma)
 {
@@ -138,10 +147,12 @@ static int read_entry(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * Read an entry, and fault it in if necessary: twice if the first fault makes an entry
- * that does not permit the write. Returns -EAGAIN if the fault handler dropped mmap_lock
- * and took it again, so that @vma may have been freed; with @keep_lock the handler may not
- * drop it. Returns -ENXIO if the memory of a VFIO device is off.
+ * Read the page-table entry of @addr into @e. If there is none, or if it must be
+ * writable and is not, fault it in first: up to twice, since the first fault may make a
+ * read-only entry. Returns -EAGAIN if the fault handler dropped mmap_lock and took it
+ * again: @vma may have been freed meanwhile. With @keep_lock the handler may not drop
+ * it. Returns -ENXIO if a fault on a VFIO device's memory fails, which it does while
+ * that memory is off.
  */
 static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 		       bool write, bool keep_lock, struct entry *e)
@@ -168,8 +179,9 @@ static int fault_entry(struct vm_area_struct *vma, unsigned long addr,
 
 /*
  * Would vfio-pci's fault handler find the device awake and its memory on? Reads
- * vfio-pci's shadow of the command register and the device's power state without a lock.
- * If the answer is out of date, that costs only an attempt to restore.
+ * vfio-pci's shadow of the command register and the device's power state without a
+ * lock, so the answer may be out of date. That only makes restore try a mirror in vain,
+ * or one check later than it could.
  */
 static bool vfio_pci_memory_on(struct vfio_pci_core_device *vdev)
 {
@@ -178,26 +190,28 @@ static bool vfio_pci_memory_on(struct vfio_pci_core_device *vdev)
 	int state;
 
 	/*
-	 * data_race(): vfio-pci writes the flag under memory_lock. No READ_ONCE(), since the
-	 * flag is a bit-field in some kernels (6.12.95, 6.17 to 6.19).
+	 * data_race(), since vfio-pci writes the flag under memory_lock, which is not
+	 * held here. Not READ_ONCE(), which cannot read a bit-field: the flag is one in
+	 * some kernels (6.12.95, 6.17 to 6.19).
 	 */
 	if (data_race(!!vdev->pm_runtime_engaged))
 		return false;
-	/* data_race(): the PCI core writes the state, and no lock usable here guards it */
+	/* data_race(): no lock that is usable here guards the PCI core's writes */
 	state = (__force int)data_race(READ_ONCE(pdev->current_state));
 	if (state >= (__force int)PCI_D3hot)
 		return false;
 	if (pdev->no_command_memory)
 		return true;
-	/* data_race(): vfio-pci writes the shadow under memory_lock */
+	/* data_race(): vfio-pci writes the shadow under memory_lock, not held here */
 	return le16_to_cpu(data_race(READ_ONCE(*command))) & PCI_COMMAND_MEMORY;
 }
 
 /*
- * Is a fault likely to succeed, and at once? vfio_pci_memory_on() tells if the memory is
- * off. It takes none of the locks that a hot reset takes with trylock, so it makes none
- * fail. While a device is reset, for up to seconds, vfio-pci holds memory_lock; a fault
- * would wait for that with mmap_lock held, so this tries the lock first.
+ * Would a fault on the device's memory probably succeed, and without waiting? First
+ * asks vfio_pci_memory_on(), which takes no lock: vfio-pci's hot reset fails if it
+ * finds one of its locks taken, so this function must take none while the memory is
+ * off. Then tries memory_lock: vfio-pci holds it while it resets the device, for up to
+ * seconds, and a fault would wait for it with mmap_lock held.
  */
 static bool vfio_pci_worth_a_fault(struct vfio_pci_core_device *vdev)
 {
@@ -217,11 +231,11 @@ static bool vma_is_filled(struct vm_area_struct *vma, unsigned long addr)
 }
 
 /*
- * Before the entries of a VMA are read, make sure that vfio-pci tracks the VMA, so that
- * it will zap them when the memory is turned off. Older kernels' vfio-pci does not notice
- * when mremap() moves entries to a new VMA: such entries are zapped here, and the next
- * fault makes them again. Returns -EBUSY if the caller may not wait and a fault would fail
- * or have to wait.
+ * Called before the entries of a VMA are read. Makes sure that vfio-pci tracks the VMA,
+ * so that it zaps the entries, and thereby revokes the mirror, when the device's memory
+ * is turned off. Before 6.10 vfio-pci does not track a VMA to which mremap() has moved
+ * entries: this zaps such entries, and the next fault makes them again and has the VMA
+ * tracked. Returns -EBUSY if @b->no_wait is set and a fault would fail or have to wait.
  */
 static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
 		       const struct backing *b)
@@ -236,7 +250,7 @@ static int prepare_vma(struct vm_area_struct *vma, unsigned long addr,
 	return 0;
 }
 
-/* The number of the memory BAR that contains all these physical addresses, or -1. */
+/* The number of the memory BAR that has all addresses from @first to @last, or -1. */
 static int pci_dev_find_bar(struct pci_dev *pdev, phys_addr_t first,
 			    phys_addr_t last)
 {
@@ -254,9 +268,10 @@ static int pci_dev_find_bar(struct pci_dev *pdev, phys_addr_t first,
 }
 
 /*
- * Does the vm_pgoff that vfio-pci has set say that the user address maps @phys? On older
- * kernels vm_pgoff is a page frame number, on newer ones the region's index and the offset
- * in the region; either meaning is accepted.
+ * Does vm_pgoff of this vfio-pci VMA say that the user address @addr maps the physical
+ * address @phys? On older kernels vm_pgoff is the page frame number of the VMA's
+ * beginning, on newer ones the region's index and the offset in the region. True if
+ * either of these two readings gives @phys.
  */
 static bool vfio_pci_says(const struct vm_area_struct *vma, unsigned long addr,
 			  struct pci_dev *pdev, phys_addr_t phys)
@@ -271,7 +286,10 @@ static bool vfio_pci_says(const struct vm_area_struct *vma, unsigned long addr,
 		       (offset & VFIO_PCI_OFFSET_MASK);
 }
 
-/* Does vfio-pci map this range of one VMA in one piece, starting at @phys? */
+/*
+ * Do vm_pgoff and the device's BARs say that the user addresses from @addr to @last,
+ * all in one VMA, map a contiguous part of one BAR that begins at @phys?
+ */
 static bool vma_maps_one_bar(const struct vm_area_struct *vma,
 			     unsigned long addr,
 			     unsigned long last, phys_addr_t phys)
@@ -287,10 +305,12 @@ static bool vma_maps_one_bar(const struct vm_area_struct *vma,
 }
 
 /*
- * Fault in and check one entry for each further PUD of a VMA that maps one BAR in one
- * piece. On kernels that fault a BAR in page by page, mprotect() calls notifiers only for
- * ranges whose tables are populated down to the PUD; the entry populates them. Returns
- * -EXDEV if an entry shows that the VMA is not linear.
+ * For a VMA that maps one BAR in one piece: fault in and check the first page-table
+ * entry of each PUD (1 GiB on x86) after the one of @addr, up to @last. On kernels that
+ * fault a BAR in page by page, mprotect() calls mmu notifiers only for ranges whose
+ * page tables are populated down to the PUD; the entry populates them, so that
+ * mprotect() revokes the mirror. Returns -EXDEV if an entry shows that the VMA is not
+ * in one piece.
  */
 static int resolve_linear(struct vm_area_struct *vma, unsigned long addr,
 			  unsigned long last, bool write, bool keep_lock,
@@ -312,9 +332,9 @@ static int resolve_linear(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * Add the memory at *@addr to the extents: up to @last if the VMA maps one BAR in one
- * piece, else what one page-table entry maps. @last is in the same VMA. Advances *@addr
- * and @e to the address behind that memory.
+ * Append the physical memory behind *@addr to the extents @ex: all of it up to @last,
+ * which is in the same VMA, if the VMA maps one BAR in one piece; otherwise only as
+ * much as one page-table entry maps. Then advance *@addr and @e->iova past this memory.
  */
 static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
 			unsigned long last, bool write, bool keep_lock,
@@ -349,8 +369,9 @@ static int resolve_some(struct vm_area_struct *vma, unsigned long *addr,
 }
 
 /*
- * Note the region and offset of the mirror's first address. Done only once, since restore
- * may begin at a later address.
+ * Set @b->region and @b->offset from @phys, the physical address of the mirror's first
+ * byte. Leaves them alone if they are set: restore calls this again, and it may begin
+ * at a later address, if the process has unmapped the first ones.
  */
 static void backing_set_region(struct backing *b,
 			       const struct vm_area_struct *vma,
@@ -378,18 +399,19 @@ static bool vma_still_matches(const struct vm_area_struct *vma, int prot,
 }
 
 /**
- * backing_memory_is_on() - Is it worth trying a mirror again?
+ * backing_memory_is_on() - Is a revoked mirror's memory on, so that restore may try it?
  * @mm: the address space; the caller fulfils the conditions of owner_look_begin()
  * @addr: a user address of the mirror
  * @prot: IOMMU_* permissions wanted
- * @b: what backing_find() had found there
+ * @b: what backing_find() found at @addr when the mirror was made
  *
- * Takes mmap_lock as owner_look_begin() does; with @b->patient it waits for that lock,
- * and for nothing else. Faults no page in.
+ * Takes mmap_lock with owner_look_begin(): waits for it if @b->patient is set, else
+ * only tries it. Waits for nothing else, and faults no page in.
  *
  * Return: 1 if a fault is likely to succeed; 0 if the device's memory is off or the
- * device is being reset; -EINPROGRESS if mmap_lock is taken; -EFAULT if only a fault
- * can tell, if the VMA at @addr does not match @b any more, or if the mm has no users.
+ * device is being reset; -EINPROGRESS if mmap_lock is taken; -EFAULT if the VMA at
+ * @addr does not match @b any more, if the mm has no users, or if the device's mmap()
+ * is not vfio_pci_core_mmap(), so that only a fault can tell.
  */
 int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 			 const struct backing *b)
@@ -412,8 +434,10 @@ int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 }
 
 /*
- * Take mmap_lock for reading. Restore does not hold the mm's users, so for it this is
- * owner_look_begin(), which waits only with @b->patient. Other callers hold them, and wait.
+ * Take mmap_lock for reading. Restore (@b->no_wait) holds no reference to mm_users, so
+ * it uses owner_look_begin(), which also checks that the mm has users, and which waits
+ * for the lock only if @b->patient is set. All other callers hold mm_users, and wait
+ * for the lock.
  */
 static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 {
@@ -436,14 +460,14 @@ static int backing_resolve_any(struct mm_struct *mm, unsigned long first,
 	if (ret)
 		return ret;
 
-	/* addr wraps to below first if last is the last address there is */
+	/* if @last is the highest address, @addr wraps to 0, which ends the loop */
 	while (addr <= last && addr >= first) {
 		vma = vma_lookup(mm, addr);
 		if (!vma_still_matches(vma, prot, b)) {
 			ret = -EFAULT;
 			break;
 		}
-		/* if the memory is off, check the other VMAs, but fault nothing in */
+		/* memory is off: only check that the other VMAs match */
 		if (off) {
 			addr = vma->vm_end;
 			continue;
@@ -475,10 +499,11 @@ static bool backing_is_forbidden(const struct backing *b)
 }
 
 /*
- * Refuse memory that strict_mmio_maps forbids. The log line advises to turn the parameter
- * off, so it is written only if that would help. Other memory, such as RAM that a driver
- * has mapped like device memory, would fail with -EFAULT even then. To find out, resolve
- * the memory, and drop the result.
+ * Return the error for memory that strict_mmio_maps forbids. The error is -EPERM, with
+ * a log line that advises strict_mmio_maps=N, only if the memory could be mapped with
+ * that setting. Otherwise it is the error that mapping would have with that setting,
+ * too: -EFAULT for RAM that a driver has mapped like device memory. To find out, this
+ * resolves the memory as for a mapping, and drops the extents.
  */
 static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
 			  struct backing *b)
@@ -496,17 +521,17 @@ static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
 
 /**
  * backing_find() - Find out what memory is behind a user address
- * @mm: the address space, whose users the caller holds
+ * @mm: the address space; the caller holds its mm_users
  * @first: the user address (bytes)
- * @last: last user address of the range that is wanted
+ * @last: last user address of the range that the caller wants to map
  * @prot: IOMMU_* permissions wanted
- * @b: set to what was found
+ * @b: set to the device memory that was found, and to how far it reaches
  *
  * Takes mmap_lock.
  *
- * Return: 0 if it is device memory that may be mapped with @prot; -EFAULT if there is no
- * device memory or the user's own mapping does not permit @prot; -EPERM, with a line in
- * the log, if only strict_mmio_maps forbids the memory; -ENOMEM; -EINTR.
+ * Return: 0 if there is device memory at @first that may be mapped with @prot; -EFAULT
+ * if there is none or the process's own VMA does not permit @prot; -EPERM, with a line
+ * in the log, if only strict_mmio_maps forbids the memory; -ENOMEM; -EINTR.
  */
 int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 		 int prot, struct backing *b)
@@ -546,23 +571,25 @@ out:
 
 /**
  * backing_resolve() - Find the physical addresses of device memory
- * @mm: the address space; the caller holds its users, or with @b->no_wait fulfils the
- *	conditions of owner_look_begin()
+ * @mm: the address space; the caller holds its mm_users, or with @b->no_wait fulfils
+ *	the conditions of owner_look_begin()
  * @first: first user address
  * @last: last user address
  * @prot: IOMMU_* permissions wanted
- * @b: what backing_find() had found there; its region and offset are set
- * @iova: device address that @first is to have
- * @ex: the extents are added to these
+ * @b: what backing_find() found there; sets @b->region and @b->offset if they are not
+ *     set yet
+ * @iova: IOVA at which @first is to be mapped
+ * @ex: array to which the extents are appended
  *
- * Takes mmap_lock, and faults in the page-table entries that are needed. So on return the
- * process's own mapping has entries there, and the memory's driver tracks the VMA. The
- * extents may be used only if no invalidation has come since before the call.
+ * Takes mmap_lock, and faults in the page-table entries that it reads. A fault also has
+ * the driver of the memory track the VMA, so the driver will zap the entries, which
+ * calls the mmu notifiers, when it turns the memory off. The caller may map the extents
+ * only if no invalidation of the range has come since before the call.
  *
- * Return: 0; -EFAULT if some of the memory cannot be mapped with @prot or does not match
- * @b any more; -ENXIO if all of it matches, but the memory of a VFIO device is off; with
- * @b->no_wait, -EBUSY where a fault would fail or have to wait for a device, and
- * -EINPROGRESS if mmap_lock is taken; -ENOMEM; -EINTR.
+ * Return: 0; -EFAULT if some of the memory cannot be mapped with @prot or does not
+ * match @b any more; -ENXIO if all VMAs match @b, but the memory of a VFIO device is
+ * off; with @b->no_wait, -EBUSY where a fault would fail or have to wait for a device,
+ * and -EINPROGRESS if mmap_lock is taken; -ENOMEM; -EINTR.
  */
 int backing_resolve(struct mm_struct *mm, unsigned long first,
 		    unsigned long last, int prot, struct backing *b,
@@ -573,7 +600,7 @@ int backing_resolve(struct mm_struct *mm, unsigned long first,
 	return backing_resolve_any(mm, first, last, prot, b, iova, ex);
 }
 
-/** backing_init() - On module load. Return: 0, or a negative errno */
+/** backing_init() - Begin to track vfio_pci_core. Return: 0, or a negative errno */
 int backing_init(void)
 {
 	int ret = register_module_notifier(&module_notifier);
@@ -583,7 +610,7 @@ int backing_init(void)
 	return ret;
 }
 
-/** backing_exit() - On module unload */
+/** backing_exit() - Stop tracking vfio_pci_core, on module unload */
 void backing_exit(void)
 {
 	unregister_module_notifier(&module_notifier);

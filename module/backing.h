@@ -9,21 +9,28 @@ struct extents;
 struct file;
 struct mm_struct;
 
-/* Room for a PCI address with any domain number, or the beginning of a file's name. */
+/*
+ * Size of backing->name: holds a PCI address with any domain number; a longer file name
+ * is cut off.
+ */
 #define BACKING_NAME	20
 
 /**
  * struct backing - Device memory behind a range of user addresses
- * @last: the last address of the range; it ends at the latest with the file's VMAs
- * @file: the file behind those VMAs, for comparison only: struct backing holds no
- *	  reference to it; each of the VMAs does
+ * @last: last user address of the range: the one asked for, or the end of the adjacent
+ *	  VMAs that map @file, if that comes first
+ * @file: the file that those VMAs map. No reference is held here (each VMA holds one),
+ *	  so the pointer may only be compared, never followed
  * @vfio: the memory belongs to a VFIO device
- * @no_wait: the caller does not hold the mm's users: only look at the mm (owner.c), and
- *	     fail where a fault would fail or have to wait
- * @patient: wait for mmap_lock all the same: attempts have found it taken too often
- * @name: the name of the device, or of the file if that is not VFIO's; shown to people
- * @region: the device's region in which the range begins; negative if it is not known
- *	    yet or the device has no BARs; shown to people
+ * @no_wait: the caller (restore) holds no reference to mm_users, so it may only "look"
+ *	     at the mm (owner.c): mmap_lock is not dropped in between, and
+ *	     backing_resolve() fails where a fault would fail or wait for a device
+ * @patient: with @no_wait: wait for mmap_lock nevertheless, since restore has found it
+ *	     taken too often in a row
+ * @name: name of the VFIO device, or of @file if no VFIO device is behind it; shown to
+ *	  people
+ * @region: number of the device's region in which the range begins; negative if it is
+ *	    not known yet or the device has no BARs; shown to people
  * @offset: where in the region the range begins (bytes)
  */
 struct backing {

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The charge of a mapping against its owner's RLIMIT_MEMLOCK. Each pinned page is
- * charged once, however often it is pinned. Reserved pages are not charged, as in the
- * in-tree module.
+ * Charges the pages of a mapping against the RLIMIT_MEMLOCK of the process that owns
+ * it, in mm->locked_vm. Within a mapping each page is charged once, however often it is
+ * pinned. Reserved pages are not charged, as in the in-tree module.
  *
- * Taking a charge back needs the mmap_lock of the process that pays. That may be another
- * process than the caller, and its mmap_lock may be held for long. Three kinds of caller
- * do not wait for the lock: one that is being killed, a process that is exiting, and a
- * kernel thread, since the thread that drops the last reference to a container may be one
- * that works for the whole machine. They leave a debt instead; a work item takes the
- * charge back as soon as it finds the lock free.
+ * To take a charge back, a thread needs mmap_lock of the mm that is charged. That mm
+ * may be another process's, whose threads may hold the lock for long. Three kinds of
+ * thread do not wait for it: a thread that is being killed, a thread that is exiting,
+ * and a kernel thread, since a kernel thread that works for the whole machine may be
+ * the one that drops the last reference to a container. They note a struct debt
+ * instead, and the work item debts_work takes the charge back once it finds the lock
+ * free.
  *
- * container->lock guards mapping->charged, mmap_lock the sum of an mm, debts_lock
- * the debts.
+ * container->lock guards mapping->charged, mmap_lock guards mm->locked_vm, and
+ * debts_lock guards the list of debts.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -35,12 +36,12 @@
 #include "owner.h"
 #include "tree.h"
 
-/* If an mmap_lock is taken, the work item tries it again after this time. */
+/* After how long debts_work tries again an mmap_lock that it found taken (jiffies). */
 #define DEBT_RETRY	(HZ / 50)
 
 /**
  * struct debt - A charge that is still to be taken back
- * @node: in debts, the latest first
+ * @node: in the list debts, the latest first
  * @mm: the mm that is charged, held by mmgrab()
  * @task: the mapping's task, held, since __account_locked_vm() needs it
  * @npages: how many pages
@@ -77,16 +78,17 @@ static int charge_mm(struct mm_struct *mm, struct task_struct *task,
 }
 
 /*
- * Try to take mmap_lock for writing, to change the sum. Not every kernel has a trylock for
- * mmap_lock that a module can use, so this uses the trylock of its semaphore. That omits
- * what newer kernels do for changes of VMAs; under this lock no VMA is changed.
+ * Try to take mmap_lock for writing, to change mm->locked_vm. Some kernels have no
+ * trylock of mmap_lock that a module can call, so this calls the trylock of the
+ * semaphore inside. That skips what newer kernels' mmap_write_lock() does to announce
+ * changes of VMAs; it is not needed, since this file changes no VMA.
  */
 static bool sum_trylock(struct mm_struct *mm)
 {
 	return down_write_trylock(&mm->mmap_lock);
 }
 
-/* Take a charge back, with mmap_lock held for writing, and drop that lock. */
+/* Subtract a charge from mm->locked_vm, then drop mmap_lock, held for writing. */
 static void charge_take_back(struct mm_struct *mm, struct task_struct *task,
 			     unsigned long npages)
 {
@@ -117,8 +119,9 @@ static void debt_free(struct debt *d)
 }
 
 /*
- * Note a debt. If the latest debt is of the same mm, it grows instead, since many
- * mappings of one mm are often unmapped together. Returns false if there is no memory.
+ * Note a debt, which debts_work will pay. If the latest debt in the list is of the same
+ * mm, add the pages to that one, since many mappings of one mm are often unmapped
+ * together. Returns false if memory for a debt cannot be allocated.
  */
 static bool debt_add(struct mm_struct *mm, struct task_struct *task,
 		     unsigned long npages)
@@ -143,8 +146,9 @@ static bool debt_add(struct mm_struct *mm, struct task_struct *task,
 }
 
 /*
- * Take a debt's charge back if mmap_lock is free, and free the debt. If the mm has no
- * users, its sum is not read any more, so only the debt is freed.
+ * Take back the charge of a debt, and free the debt. Returns false, with nothing done,
+ * if mmap_lock is taken. If the mm has no users any more, nothing reads its locked_vm,
+ * so the debt is freed without changing locked_vm.
  */
 static bool debt_pay(struct debt *d)
 {
@@ -174,9 +178,10 @@ static void debts_pay(struct work_struct *work)
 }
 
 /*
- * Take mmap_lock for writing. A user may have it held for any length of time, so kernel
- * threads and exiting processes do not wait for it, others only until a fatal signal.
- * Returns false if it is not taken.
+ * Take mmap_lock for writing, to take a charge back. A user can keep mmap_lock taken
+ * for any length of time. So a kernel thread or an exiting thread only tries it once,
+ * and any other thread waits at most until it is killed. Returns false if the lock was
+ * not taken.
  */
 static bool lock_to_take_back(struct mm_struct *mm)
 {
@@ -195,7 +200,7 @@ static void uncharge_mm(struct mm_struct *mm, struct task_struct *task,
 	if (!lock_to_take_back(mm)) {
 		if (debt_add(mm, task, npages))
 			return;
-		/* there is no memory to note a debt: wait, so that no charge is lost */
+		/* no memory for a debt: wait for mmap_lock, so no charge is lost */
 		down_write(&mm->mmap_lock);
 	}
 	charge_take_back(mm, task, npages);
@@ -207,7 +212,8 @@ static void uncharge_mm(struct mm_struct *mm, struct task_struct *task,
  * @m: the mapping
  * @npages: how many pages
  *
- * Return: 0; -ENOMEM, with a line in the log, beyond RLIMIT_MEMLOCK; -EINTR.
+ * Return: 0; -ENOMEM, with a line in the log, if the charge would exceed
+ * RLIMIT_MEMLOCK; -EINTR if the caller is being killed.
  */
 int charge(struct container *c, struct mapping *m, unsigned long npages)
 {
@@ -221,10 +227,10 @@ int charge(struct container *c, struct mapping *m, unsigned long npages)
 }
 
 /**
- * uncharge() - Take a charge back
+ * uncharge() - Take back a charge that charge() made
  * @c: the container, its lock held
  * @m: the mapping
- * @npages: how many pages; if more than are charged to @m, only those are taken back
+ * @npages: how many pages; at most @m->charged pages are taken back
  */
 void uncharge(struct container *c, struct mapping *m, unsigned long npages)
 {
@@ -239,8 +245,9 @@ void uncharge(struct container *c, struct mapping *m, unsigned long npages)
  * @c: the container, its lock held
  * @m: the mapping
  *
- * Return: 0, with @m->mm and @m->task those of the caller; with nothing changed, -ENOMEM,
- * with a line in the log, beyond the caller's RLIMIT_MEMLOCK, or -EINTR.
+ * Return: 0, with @m->mm and @m->task set to the caller's; or with nothing changed,
+ * -ENOMEM and a line in the log if the charge would exceed the caller's RLIMIT_MEMLOCK,
+ * or -EINTR if the caller is being killed.
  */
 int charge_move_to_current(struct container *c, struct mapping *m)
 {
@@ -272,7 +279,8 @@ int charge_move_to_current(struct container *c, struct mapping *m)
 /**
  * charge_exit() - On module unload: take back the charges of all debts
  *
- * No container is left, so no new debts are made. Waits for each mmap_lock.
+ * No container is left, so no new debts come. Waits for the mmap_lock of each mm that
+ * has a debt.
  */
 void charge_exit(void)
 {

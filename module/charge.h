@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Charges pinned pages to the mm that has mapped them; VmLck in /proc shows the sum. */
+/*
+ * Charges pinned pages to the process that mapped them: counts them in its
+ * mm->locked_vm (VmLck in /proc/PID/status), which RLIMIT_MEMLOCK limits.
+ */
 #ifndef TETHER_CHARGE_H
 #define TETHER_CHARGE_H
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How a container begins and ends. container.h has the lock order.
+ * Opening, refusing and releasing a container. container.h has the lock order.
  *
- * A build with TETHER_BESIDE is loaded beside the in-tree backend. There the vfio core's
- * VFIO_SET_IOMMU offers a container to tether first. If container_open() or the
- * attachment of one of the container's groups returns an error, the core offers the
- * container to the in-tree backend, which does not revoke. Whoever can make tether fail
- * could so get around tether. So that build returns no error there. It keeps the container
- * and refuses it: no group is attached to a domain, so that the devices reach no memory,
- * and every later call on the container returns the errno that VFIO_SET_IOMMU did not.
+ * A build with TETHER_BESIDE runs while the in-tree backend is loaded, too. In the
+ * ioctl VFIO_SET_IOMMU the vfio core then offers a container to tether first. If
+ * container_open() or container_attach() returned an error there, the core would offer
+ * the container to the in-tree backend, which does not revoke: any user who can make
+ * tether fail could get around tether. So this build returns no error inside
+ * VFIO_SET_IOMMU. It keeps the container and refuses it: no group is attached to a
+ * domain, so the devices reach no memory, and every later call on the container returns
+ * the errno that VFIO_SET_IOMMU did not return.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -41,8 +42,9 @@
 static atomic_t last_id;
 
 /*
- * What container_open() returns beside the in-tree backend if it cannot make a container.
- * Only @refused is ever read of them, so all containers that are refused share them.
+ * With TETHER_BESIDE, container_open() returns one of these if it cannot make a
+ * container. No field of them but @refused is ever read, so all containers that are
+ * refused for the same reason can share one.
  */
 static struct container refused_type = { .refused = -EINVAL };
 static struct container refused_memory = { .refused = -ENOMEM };
@@ -104,8 +106,8 @@ static void warn_refused(int error)
  * container_open() - Allocate the backend's part of a container
  * @type: VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU
  *
- * Return: the container, with no group in it, or an ERR_PTR: -EINVAL for
- * another type, -ENOMEM. Beside the in-tree backend a refused container instead.
+ * Return: the container, with no group in it, or an ERR_PTR: -EINVAL for another type,
+ * -ENOMEM. With TETHER_BESIDE a refused container instead of an ERR_PTR.
  */
 struct container *container_open(unsigned long type)
 {
@@ -118,10 +120,12 @@ struct container *container_open(unsigned long type)
 }
 
 /*
- * Would an error from attaching a group go to the caller, and not make the vfio core try
- * the next backend? The core attaches groups in two ioctls. VFIO_GROUP_SET_CONTAINER adds
- * a group to a container that has its backend, and returns the error. In the other,
- * VFIO_SET_IOMMU, no error may be returned.
+ * May container_attach() return an error? The vfio core calls it in two ioctls. In
+ * VFIO_GROUP_SET_CONTAINER, which adds a group to a container that has its backend
+ * already, the error goes to the user. In VFIO_SET_IOMMU an error would make the core
+ * try the next backend, so with TETHER_BESIDE none may be returned. The second argument
+ * of the system call that the thread is in is the ioctl's number, which tells the two
+ * apart.
  */
 static bool attach_may_fail(void)
 {
@@ -134,8 +138,8 @@ static bool attach_may_fail(void)
 }
 
 /*
- * Take all groups out of a container that VFIO_SET_IOMMU is making, and have it return
- * this error from now on.
+ * Refuse a container inside VFIO_SET_IOMMU: detach all its groups, and have every later
+ * call on it return @error.
  */
 static void container_refuse(struct container *c, int error)
 {
@@ -147,13 +151,15 @@ static void container_refuse(struct container *c, int error)
 
 /**
  * container_attach() - Let a group's devices reach what a container maps
- * @c: the container; takes its lock
- * @group: the group; the caller owns its DMA
+ * @c: the container, whose lock this takes
+ * @group: the group; the vfio core owns its DMA (iommu_group_claim_dma_owner()) unless
+ *	   @emulated
  * @emulated: the group is one that the vfio core made for an emulated device
  *
- * Return: 0, or a negative errno with the group attached to nothing: what group_attach()
- * returns, or why the container was refused. Beside the in-tree backend, 0 in
- * VFIO_SET_IOMMU; if the group could not be attached, the container is refused then.
+ * Return: 0; or with the group attached to nothing, the negative errno of
+ * group_attach() or the one for which the container was refused. With TETHER_BESIDE
+ * always 0 inside VFIO_SET_IOMMU: if the group cannot be attached there, this refuses
+ * the container.
  */
 int container_attach(struct container *c, struct iommu_group *group,
 		     bool emulated)
@@ -175,9 +181,10 @@ int container_attach(struct container *c, struct iommu_group *group,
  * container_release() - Unmap everything and free a container
  * @c: the container; no program can reach it any more
  *
- * The vfio core has detached all groups, unless VFIO_SET_IOMMU failed because one of
- * them could not be attached. The restore work and the watch are cancelled last, when no
- * mirror is left whose notifier could queue them again.
+ * The vfio core has detached all groups before, but for those that a failed
+ * VFIO_SET_IOMMU may have left; group_detach_all() detaches these. The restore work and
+ * the watch are cancelled last: then no mirror is left whose mmu notifier could queue
+ * them again.
  */
 void container_release(struct container *c)
 {

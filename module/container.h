@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One open container: the memory that a user of /dev/vfio/vfio has mapped, and the
- * groups whose devices may reach it.
+ * groups whose devices may reach that memory.
  *
  * Locks, outermost first:
  *
- *	container->device_lock	the list of emulated devices; their drivers are
- *				told of unmaps under it, and take locks of their own
- *	container->lock		every ioctl, attach, detach and restore
- *	  mm->mmap_lock		pinning, faulting, reading VMAs
+ *	container->device_lock	guards the list of emulated devices; held while their
+ *				drivers are told of an unmap and take their own locks
+ *	container->lock		held by ioctls, attaching, detaching and restore
+ *	  mm->mmap_lock		held to pin or fault in pages and to read VMAs
  *	  container->mirror_lock
- *				the state and the IOMMU entries of all mirrors,
+ *				guards the state and the IOMMU entries of all mirrors
  *				and the list of domains in which they are mapped
  *
  * The mmu notifier of a mirror takes mirror_lock. Any thread of the system may run the
  * notifier, with mmap_lock held or from memory reclaim. So a thread that holds
  * mirror_lock must not fault a page in, take mmap_lock, or allocate memory in a way
- * that reclaims.
+ * that reclaims: it could then wait for a thread that waits for mirror_lock, or need
+ * mirror_lock itself.
  *
- * A function that needs one of these locks asserts that it is held.
+ * A function whose caller has to hold one of these locks asserts that the lock is held.
  */
 #ifndef TETHER_CONTAINER_H
 #define TETHER_CONTAINER_H
@@ -46,64 +47,71 @@ struct owner_put;
  *	is loaded
  * @lock: serialises everything but revocation; guards each field below for which no
  *	  other lock is named
- * @device_lock: see above
- * @mirror_lock: see above
- * @domains: struct domain; changed under @lock and @mirror_lock, read under either
- * @emulated: struct group of each emulated device's group
- * @devices: struct vfio_device of each emulated device whose driver is told of unmaps;
- *	     under @device_lock
+ * @device_lock: see the top of this file
+ * @mirror_lock: see the top of this file
+ * @domains: list of struct domain; changed with both @lock and @mirror_lock held, read
+ *	     with either
+ * @emulated: list of struct group, for the groups of emulated devices
+ * @devices: list of struct vfio_device, for emulated devices whose drivers are told of
+ *	     unmaps; under @device_lock
  * @usable: spans of the IOVAs that every attached group can use
  * @mappings: interval tree of struct mapping, by IOVA
- * @mappings_avail: mappings that may still be made (dma_entry_limit at open)
- * @mirrors_avail: mirrors that may still be made; as many as mappings
+ * @mappings_avail: how many mappings may still be made; begins as dma_entry_limit
+ * @mirrors_avail: how many mirrors may still be made; begins as @mappings_avail
  * @pgsizes: bitmap of IOMMU page sizes common to all domains (bytes), none
  *	     smaller than PAGE_SIZE
- * @nr_stale: mappings whose user address is being updated
+ * @nr_stale: how many mappings are stale: an unmap with VFIO_DMA_UNMAP_FLAG_VADDR took
+ *	      their user address away, and no map has given them a new one yet
  * @dirty_log: the log of dirty pages is on: every mapping has a dirty bitmap
  * @v2: opened as VFIO_TYPE1v2_IOMMU, for which no unmap may split a mapping
  * @refused: 0, or the negative errno that every call on this container returns, since
- *	     it has no group (container_refuse()). Set only inside VFIO_SET_IOMMU, before
- *	     any other call can reach the container; read without a lock
- * @put: for the last put of an mm that this container used (owner.c)
- * @sources: struct source of each open device whose memory is mirrored; changed under
- *	     @lock and @mirror_lock, read under either
- * @off: sources with mirrors that wait until the memory is on, the one to be checked
- *	 next first; under @mirror_lock
- * @on: sources whose memory a check found on, and whose waiting mirrors restore is to
- *	try at once; under @mirror_lock
- * @revoked: mirrors that restore tries at times of their own, by the time of the next
- *	     attempt; under @mirror_lock
+ *	     the container was refused and has no group (container_refuse()). Set only
+ *	     inside VFIO_SET_IOMMU, before any other call can reach the container; so it
+ *	     is read without a lock
+ * @put: state of the thread that drops the last reference to mm_users of an mm in this
+ *	 container's stead (owner.c)
+ * @sources: list of struct source, for the open devices whose memory is mirrored;
+ *	     changed with both @lock and @mirror_lock held, read with either
+ * @off: list of the sources that have mirrors waiting until the device memory is on;
+ *	 restore checks the first one next; under @mirror_lock
+ * @on: list of the sources whose memory a check found on; restore is to try their
+ *	waiting mirrors at once; under @mirror_lock
+ * @revoked: queue of the mirrors that restore tries at a time of their own, ordered by
+ *	     the time of the next attempt; under @mirror_lock
  * @nr_revoked: how many mirrors wait for restore, in @revoked or with their sources;
  *		under @mirror_lock
- * @restore_wq: the container's own workqueue, so that no other container's restore has
- *		to wait when this one's waits
+ * @restore_wq: workqueue of this container only, so that other containers' restore goes
+ *		on while this container's restore waits
  * @restore_work: restores revoked mirrors
  * @restore_rests_until: @restore_work does not run before this time; under
  *			 @mirror_lock
- * @restore_misses: how often @restore_work has found @lock taken since it last got it
- *		    at its first attempt; only @restore_work uses it
- * @restore_turn: @restore_work has missed @lock too often: it is to get the lock before
- *		  any thread that does not wait for it yet; only @restore_work sets it
- * @turn: woken when @restore_turn becomes false
- * @look_misses: how often in a row @restore_work could not look at an mm at once; only
- *		 @restore_work uses it
- * @looking_at: the mm that restore is looking at (owner.c), or NULL; under
- *		@mirror_lock
- * @watch: work that finds processes that are ending, on kernels whose vfio-pci does
- *	   not zap their VMAs
+ * @restore_misses: how often @restore_work has found @lock taken; set to 0 when it gets
+ *		    @lock, or has nothing due, while @restore_turn is false. Only
+ *		    @restore_work uses it
+ * @restore_turn: @restore_work has found @lock taken too often, so container_lock()
+ *		  makes threads wait that do not wait for @lock yet, until @restore_work
+ *		  has had it; only @restore_work writes it
+ * @turn: where container_lock() waits until @restore_turn is false
+ * @look_misses: how often in a row restore has found the mmap_lock of an mm taken, or
+ *		 had to wait for an invalidation; only @restore_work uses it
+ * @looking_at: the mm in which restore is reading VMAs without a reference to mm_users
+ *		(a look, owner.c), or NULL; under @mirror_lock
+ * @watch: work that revokes the mirrors of processes that are ending; used on kernels
+ *	   whose vfio-pci does not zap the VMAs of such processes
  * @eventfd: signalled when a mirror is revoked or restored, or NULL; under
  *	     @mirror_lock
  * @debugfs: the container's directory in debugfs
- * @regrouping: true while a group joins or leaves a domain in @domains; revocation
- *		waits for that, since IOMMU drivers do not expect both at once.
- *		Written under @mirror_lock; read without it by waiting threads
+ * @regrouping: true while a group joins or leaves a domain in @domains. Revocation
+ *		waits until it is false, since IOMMU drivers do not expect a flush at
+ *		the same time. Written under @mirror_lock; waiting threads read it
+ *		without
  * @regrouped: woken when @regrouping becomes false
  */
 struct container {
 	u32 id;
-	struct mutex lock;		/* outermost but for device_lock */
+	struct mutex lock;		/* taken before all but device_lock */
 	struct mutex device_lock;
-	struct mutex mirror_lock;	/* innermost */
+	struct mutex mirror_lock;	/* taken after all others */
 	struct list_head domains;
 	struct list_head emulated;
 	struct list_head devices;
@@ -161,11 +169,11 @@ static inline u64 container_granule(const struct container *c)
 
 /**
  * container_lock() - Take a container's lock
- * @c: the container; mutex_unlock(&c->lock) ends it
+ * @c: the container; to release the lock, call mutex_unlock(&c->lock)
  *
- * Restore never waits for the lock, so threads that take it one after the other could
- * keep restore from it for ever. If restore has missed it too often, this waits until
- * restore has had it.
+ * Restore only tries this lock and never waits for it, so threads that take the lock
+ * one after the other could keep restore from it for ever. If restore has found the
+ * lock taken too often, this waits until restore has had the lock.
  */
 static inline void container_lock(struct container *c)
 {

@@ -4,11 +4,11 @@
  * container's number, whose files list what is mapped and by which process.
  * docs/observe.md has the format.
  *
- * Reading a file takes container->lock while one buffer of text is filled, some 40
- * lines, and drops it before the reader gets the text. So no ioctl waits for a reader,
- * and a list of many mappings does not show them all at the same moment. The files are
- * removed before the rest of the container; since removing waits for readers, and these
- * take container->lock, the lock is not held for it.
+ * A read() of a file holds container->lock while one buffer is filled with text, some
+ * 40 lines, and drops the lock before it copies the text to the reader. So no ioctl
+ * waits for a slow reader; but mappings may change between two buffers, so a long list
+ * does not show one moment. container_release() removes the files first, and without
+ * container->lock: removing waits for readers, and these take the lock.
  */
 #include <linux/debugfs.h>
 #include <linux/iommu.h>
@@ -27,10 +27,11 @@
 static struct dentry *root;
 
 /**
- * struct cursor - The line at which a reader is
+ * struct cursor - The line of the file "mappings" that a reader has come to
  * @c: the container
- * @iova: first IOVA of the line; stays valid when container->lock is dropped
- * @m: the line's mapping; valid only while the lock is held
+ * @iova: first IOVA of the line; tells the next read() where to go on, since
+ *	  container->lock is dropped in between and @m and @s are not valid then
+ * @m: the line's mapping; valid only while container->lock is held
  * @s: the line's segment, or NULL if the mapping has none; valid like @m
  */
 struct cursor {
@@ -211,13 +212,13 @@ void debug_del(struct container *c)
 	debugfs_remove(c->debugfs);
 }
 
-/** debug_init() - On module load; does nothing on a kernel without debugfs */
+/** debug_init() - Make vfio_type1/; does nothing on a kernel without debugfs */
 void debug_init(void)
 {
 	root = debugfs_create_dir("vfio_type1", NULL);
 }
 
-/** debug_exit() - On module unload */
+/** debug_exit() - Remove vfio_type1/, on module unload */
 void debug_exit(void)
 {
 	debugfs_remove(root);

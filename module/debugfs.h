@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Lists what containers have mapped, for people: /sys/kernel/debug/vfio_type1/. */
+/* The files in /sys/kernel/debug/vfio_type1/, which show people what containers map. */
 #ifndef TETHER_DEBUGFS_H
 #define TETHER_DEBUGFS_H
 

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The log of dirty pages. Tether does not ask IOMMUs which pages are dirty. While the
- * container has a domain, its devices may have written to every page, so every page is
- * reported. If it has emulated devices only, the dirty pages are those that are pinned
- * for them, and those that were pinned or written for them since the last report.
+ * container has a domain, the devices behind the IOMMU may have written to every mapped
+ * page, so every page is reported as dirty. If the container has emulated devices only,
+ * a page is dirty if it is pinned for one of them now, or if it was pinned or written
+ * (emulated_rw()) for one since the last report.
  *
  * While the log is on, each mapping has a bitmap with one bit for each PAGE_SIZE. The
- * user's bitmap has one bit for each granule of the container, and the granule changes
- * as groups come and go. But the granule is larger than PAGE_SIZE only while the
- * container has a domain, and then every bit that is reported is set, and no mapping's
- * bitmap is read. Without a domain one bit stands for PAGE_SIZE in both bitmaps.
+ * user's bitmap has one bit for each granule (container_granule()), which changes as
+ * groups come and go and may be larger than PAGE_SIZE. Bits need not be converted:
+ * while the granule is larger, the container has a domain, and then all bits that are
+ * reported are set, and no mapping's bitmap is read.
  *
- * container->lock guards all of it.
+ * container->lock guards the log and the bitmaps.
  */
 #include <linux/bitmap.h>
 #include <linux/lockdep.h>
@@ -28,7 +29,7 @@
 
 #define CHUNK_WORDS	64U
 
-/* Copied to the user where all pages are dirty. */
+/* Set bits, which are copied to the user's bitmap where all pages are dirty. */
 static const u64 all_ones[512] = { [0 ... 511] = ~0ULL };
 
 static unsigned int granule_shift(const struct container *c)
@@ -79,8 +80,8 @@ int dirty_track(struct container *c, struct mapping *m)
  * dirty_start() - Turn the log of a container on
  * @c: the container, its lock held
  *
- * Return: 0, also if the log is on already; with the log off, an errno as dirty_track()
- * returns it.
+ * Return: 0, also if the log is on already; or, with the log off, the errno of
+ * dirty_track().
  */
 int dirty_start(struct container *c)
 {
@@ -135,8 +136,8 @@ bool dirty_log_has(const struct container *c, const struct vfio_bitmap *bitmap)
  * dirty_mark() - Note that a part of a mapping was written to, if the log is on
  * @c: the container, its lock held
  * @m: the mapping
- * @offset: where in it the part begins (bytes)
- * @size: its length (bytes), not 0
+ * @offset: where in @m the part begins (bytes)
+ * @size: length of the part (bytes), not 0
  */
 void dirty_mark(struct container *c, struct mapping *m, u64 offset, u64 size)
 {
@@ -149,7 +150,7 @@ void dirty_mark(struct container *c, struct mapping *m, u64 offset, u64 size)
 }
 
 /**
- * dirty_mark_all() - Mark all pages dirty, when a device that may have written them leaves
+ * dirty_mark_all() - Mark all pages dirty: a device that may write to them is leaving
  * @c: the container, its lock held
  */
 void dirty_mark_all(struct container *c)
@@ -168,9 +169,9 @@ static bool all_dirty(const struct container *c)
 }
 
 /*
- * Returns 64 bits of the user's bitmap, of which the first is a mapping's bit @pos. They
- * come from the mapping's bitmap, or are all set if @all. Bits below 0 and from @nbits on
- * are outside of the mapping, and 0.
+ * Returns one word of 64 bits for the user's bitmap: bit 0 of the word is the mapping's
+ * bit @pos. @pos may be negative. The mapping has the bits 0 to @nbits - 1, all of them
+ * set if @all, else as in its bitmap. Bits of the word outside of these are 0.
  */
 static u64 bits_at(const struct mapping *m, bool all, s64 pos, s64 nbits)
 {
@@ -191,8 +192,9 @@ static u64 bits_at(const struct mapping *m, bool all, s64 pos, s64 nbits)
 }
 
 /*
- * Write a mapping's bits to the user's bitmap, in whole words. In the first word, the bits
- * below the mapping's belong to other mappings and keep their value.
+ * Write a mapping's bits to the user's bitmap, in whole words. The first word may also
+ * have bits for IOVAs below the mapping, which other mappings have set: these are read
+ * from the user and written back unchanged.
  */
 static int report_one(struct container *c, struct mapping *m, u64 base,
 		      u64 __user *bitmap)
@@ -273,7 +275,7 @@ int dirty_take(struct container *c, u64 first, u64 last, u64 __user *bitmap)
 	ret = dirty_report(c, first, last, first, bitmap);
 	if (ret)
 		return ret;
-	/* all pages stay dirty; dirty_mark_all() is called when the domain goes */
+	/* clear nothing: while there is a domain, all pages are dirty at all times */
 	if (all_dirty(c))
 		return 0;
 	for_each_mapping_in(m, c, first, last) {

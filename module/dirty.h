@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The log of pages that devices may have written, for migration. */
+/* The log of dirty pages, which devices may have written; used to migrate a VM. */
 #ifndef TETHER_DIRTY_H
 #define TETHER_DIRTY_H
 
@@ -10,10 +10,10 @@ struct container;
 struct mapping;
 struct vfio_bitmap;
 
-/* The size of a bitmap (bytes): the uAPI's bitmaps consist of 64-bit words. */
+/* The size of a bitmap of @bits bits (bytes): the uAPI's bitmaps consist of u64. */
 #define DIRTY_BYTES(bits)	(DIV_ROUND_UP_ULL(bits, 64) * sizeof(u64))
 
-/* The most pages that one bitmap may have: bitmap functions count bits in an int. */
+/* The most pages of one bitmap, a bit each: bitmap functions count bits in an int. */
 #define DIRTY_PAGES_MAX		((u64)INT_MAX)
 
 int dirty_start(struct container *c);

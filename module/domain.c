@@ -21,15 +21,17 @@
 #include "extent.h"
 #include "params.h"
 
-/* The most that is mapped or unmapped between two cond_resched(); powers of two. */
+/* The most bytes to map or unmap between two calls of cond_resched(); powers of two. */
 #define MAP_STEP	SZ_1G
 #define UNMAP_STEP	(16UL * SZ_1G)
 
 /*
- * The length of the next step of a map (bytes). A step ends at a multiple of MAP_STEP at
- * the latest, so that it splits no large page. Each step is one call of the driver: if
- * the core made several and a later one failed, the core would unmap the earlier ones
- * with one gather, which compat/unmap.h says must not happen.
+ * How many bytes of @e to map next, after the first @done bytes. The step ends at the
+ * next multiple of MAP_STEP at the latest, so that it splits no large IOMMU page.
+ * compat_driver_call() shortens it so that iommu_map() calls the driver once. If
+ * iommu_map() made several calls and a later one failed, it would unmap what the
+ * earlier ones mapped, all with one gather, for which some VT-d drivers free page
+ * tables too early (compat/unmap.h).
  */
 static size_t domain_map_step(struct domain *d, const struct extent *e,
 			      size_t done)
@@ -44,11 +46,11 @@ static size_t domain_map_step(struct domain *d, const struct extent *e,
 }
 
 /*
- * A step could not be mapped. Returns how many bytes of it are in the tables
- * nevertheless. If VT-d's driver runs out of memory in the middle of a step, it leaves
- * the entries that it has made and does not tell the core, so the core undoes none of
- * them. The caller unmaps them, and may unmap nothing else: asked to unmap addresses
- * that are not mapped, that driver may unmap more than it was asked to.
+ * Returns how many bytes of a step are in the IOMMU's page tables although iommu_map()
+ * failed for the step. If VT-d's driver runs out of memory in the middle of a step, it
+ * leaves the entries that it has made and does not report them, so the IOMMU core does
+ * not remove them. domain_map() then unmaps just these bytes: if asked to unmap
+ * addresses that are not mapped, that driver may unmap more than it was asked to.
  */
 static size_t domain_left_behind(struct domain *d, dma_addr_t iova, size_t step)
 {
@@ -93,7 +95,7 @@ int domain_map(struct domain *d, const struct extent *e, int prot, gfp_t gfp)
 	return 0;
 }
 
-/* Assert that the lock is held that guards struct unflushed of this kind of segment. */
+/* Assert that the lock that guards domain->unflushed[@kind] is held. */
 static void domains_assert_unflushed(const struct container *c,
 				     enum segment_kind kind)
 {
@@ -131,10 +133,10 @@ unwind:
 }
 
 /*
- * Unmap a range that adjacent extents fill. A step ends where a step of
- * domain_map_step() may have ended, so never inside a large page. If the driver unmaps
- * nothing at an address, warn, skip a page, and unmap the rest. Returns true if all was
- * unmapped.
+ * Unmap @len bytes from @iova on, all of them mapped, and add them to @gather. A step
+ * ends at a multiple of UNMAP_STEP, hence of MAP_STEP, where domain_map_step() ended a
+ * step, too; so no step ends inside a large IOMMU page. If the driver unmaps nothing at
+ * an address, warn, skip a page, and unmap the rest. Returns true if all was unmapped.
  */
 static bool domain_unmap_range(struct domain *d, dma_addr_t iova, size_t len,
 			       struct iommu_iotlb_gather *gather)
@@ -158,10 +160,11 @@ static bool domain_unmap_range(struct domain *d, dma_addr_t iova, size_t len,
 }
 
 /*
- * Unmap extents into @gather, without the last flush. Where the next range does not
- * adjoin the range in @gather, that one is flushed first. For a driver that frees tables
- * too early, iommu_unmap_fast() flushes more often (compat/unmap.h). Returns true if all
- * was unmapped.
+ * Unmap extents, and add their IOVAs to @gather, which the caller flushes at the end. A
+ * gather holds one range: before IOVAs that do not adjoin it are added, it is flushed.
+ * On kernels whose VT-d driver frees page tables too early, iommu_unmap_fast() stands
+ * for a function of compat/unmap.h, which flushes more often. Returns true if all was
+ * unmapped.
  */
 static bool domain_unmap_gathering(struct domain *d, const struct extent *v,
 				   unsigned int nr,
@@ -191,10 +194,10 @@ static bool domain_unmap_gathering(struct domain *d, const struct extent *v,
  * @v: the extents, by ascending IOVA, each mapped whole
  * @nr: how many
  *
- * One flush serves extents whose IOVAs adjoin, which is nearly always all of them.
+ * Extents whose IOVAs adjoin, which nearly always are all of them, share one flush.
  *
- * Return: true, and no device can reach the extents in this domain; false if the IOMMU
- * driver did not unmap some of them.
+ * Return: true if no device can reach the extents through this domain any more; false
+ * if the IOMMU driver did not unmap some of them.
  */
 bool domain_unmap(struct domain *d, const struct extent *v, unsigned int nr)
 {
@@ -253,8 +256,8 @@ bool domains_unmap_unflushed(struct container *c, const struct extents *ex,
 /**
  * domain_flush() - Flush in one domain what domains_unmap_unflushed() unmapped
  * @d: the domain
- * @kind: the kind of the segments; its container's mirror_lock is held for mirrors, else
- *	  its container's lock
+ * @kind: the kind of the segments; for SEGMENT_MIRROR the container's mirror_lock is
+ *	  held, else the container's lock
  */
 void domain_flush(struct domain *d, enum segment_kind kind)
 {
@@ -270,8 +273,8 @@ void domain_flush(struct domain *d, enum segment_kind kind)
 /**
  * domains_flush() - Flush in every domain what domains_unmap_unflushed() unmapped
  * @c: the container; its mirror_lock is held for SEGMENT_MIRROR, else its lock
- * @kind: which of a domain's two sets of unmapped, not yet flushed ranges to flush: each
- *	  kind of segment has its own, under its own lock
+ * @kind: which struct unflushed of each domain to flush: that of mirrors or that of
+ *	  pinned segments
  */
 void domains_flush(struct container *c, enum segment_kind kind)
 {
@@ -286,7 +289,7 @@ void domains_flush(struct container *c, enum segment_kind kind)
  * domains_coherent() - Does every domain enforce cache coherency?
  * @c: the container, its lock held
  *
- * Return: true if every domain does, or the container has none.
+ * Return: true if every domain does, or if the container has no domain.
  */
 bool domains_coherent(const struct container *c)
 {

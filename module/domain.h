@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * IOMMU domains and the groups in them. One domain serves all groups whose IOMMUs have
- * the same driver and the same cache coherency. All domains of a container map the same
- * memory. group.c makes domains and groups.
+ * IOMMU domains and the groups in them. Groups whose IOMMUs have the same driver and
+ * the same cache coherency share one domain if the driver allows it. All domains of a
+ * container map the same memory. group.c makes and destroys domains and groups.
  */
 #ifndef TETHER_DOMAIN_H
 #define TETHER_DOMAIN_H
@@ -18,8 +18,8 @@ struct extent;
 struct extents;
 
 /**
- * struct unflushed - The IOVAs that were unmapped and not flushed yet
- * @gather: their range, for the flush
+ * struct unflushed - IOVAs that were unmapped, but that the IOTLB may still translate
+ * @gather: the range of these IOVAs, which iommu_iotlb_sync() flushes
  * @any: there may be such IOVAs, so a flush is needed
  */
 struct unflushed {
@@ -29,13 +29,13 @@ struct unflushed {
 
 /**
  * struct domain - One set of IOMMU page tables
- * @node: in container->domains; changed under lock and mirror_lock, read
- *	  under either
+ * @node: in container->domains; changed with both container->lock and mirror_lock held,
+ *	  read with either
  * @iommu: the kernel's domain, which this struct owns
- * @groups: struct group, under container->lock
+ * @groups: list of the struct group in this domain; under container->lock
  * @coherent: its IOMMUs make all DMA snoop the CPU's caches
- * @unflushed: by kind of segment: for pinned segments under container->lock, for
- *	       mirrors under mirror_lock
+ * @unflushed: one for each kind of segment: that for pinned segments is under
+ *	       container->lock, that for mirrors is under mirror_lock
  */
 struct domain {
 	struct list_head node;

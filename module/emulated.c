@@ -3,16 +3,18 @@
  * Emulated devices own pins of single pages: for each page that one of them uses,
  * mapping->pins has a struct pin, with a count of how often the page was pinned.
  *
- * Charging: while the container has a domain, its pages are pinned and charged
- * already, so pins are not charged. Otherwise each pinned page is charged once. When
- * a domain comes, emulated_charged() tells pinned.c how many pages are charged
- * already, so that no page is charged twice.
+ * Charging: while the container has a domain, all of its pages are pinned and charged
+ * by pinned.c, so pins of emulated devices are not charged. Without a domain each page
+ * with a pin is charged once. When the container gets its first domain,
+ * emulated_charged() tells pinned.c how many pages are charged already, so that none is
+ * charged twice.
  *
- * container->lock guards the pins, and device_lock the list of devices. Drivers are
- * told of an unmap under device_lock. A driver may then take a lock of its own that
- * it also holds when it calls emulated_pin() or emulated_unpin(), which take
- * container->lock. So device_lock is taken before container->lock, never while it is
- * held.
+ * container->lock guards the pins, and device_lock the list of devices. device_lock is
+ * held while drivers are told of an unmap. A driver may then take a lock of its own
+ * that it also holds when it calls emulated_pin() or emulated_unpin(), which take
+ * container->lock. If container->lock were held while drivers are told, two threads
+ * could wait for each other. So device_lock is taken before container->lock, never
+ * while it is held.
  */
 #include <linux/iommu.h>
 #include <linux/kthread.h>
@@ -103,7 +105,10 @@ static bool pin_pays(const struct container *c, struct page *page)
 	return list_empty(&c->domains) && !PageReserved(page);
 }
 
-/* Return -EINVAL, as in-tree does, if the memory has no struct pages; else @ret. */
+/*
+ * The errno for a page that could not be pinned: -EINVAL, as in the in-tree module, if
+ * its VMA is VM_PFNMAP, whose memory has no struct pages; else @ret.
+ */
 static int why_not_pinned(struct mm_struct *mm, unsigned long vaddr, int ret)
 {
 	struct vm_area_struct *vma = vma_lookup(mm, vaddr);
@@ -111,7 +116,7 @@ static int why_not_pinned(struct mm_struct *mm, unsigned long vaddr, int ret)
 	return vma && vma->vm_flags & VM_PFNMAP ? -EINVAL : ret;
 }
 
-/* Pin one page of the mapping's mm, whose users the caller holds. */
+/* Pin one page of the mapping's mm, whose mm_users the caller holds. */
 static int pin_used(struct mapping *m, unsigned long vaddr, struct page **page)
 {
 	unsigned int flags = FOLL_LONGTERM;
@@ -226,18 +231,18 @@ static bool put_pin(struct container *c, u64 iova)
 
 /**
  * emulated_pin() - Pin pages for an emulated device
- * @c: the container; takes its lock
+ * @c: the container, whose lock this takes
  * @iova: first IOVA (bytes)
  * @npages: how many pages
  * @prot: IOMMU_* permissions that the driver wants
  * @pages: set to the pages
  *
  * Return: @npages; or with none pinned: -EACCES for a type1 (not v2) container,
- * -EOVERFLOW if the IOVAs wrap, -EBUSY while user addresses are being updated or as
- * owner_use() returns it, -EINVAL if no device of the container can be told of an
- * unmap, or an IOVA is not mapped, or the memory has no struct pages, -EPERM if the
- * mapping does not permit @prot, -ENODEV if the process that made the mapping has
- * ended, -ENOMEM, -EFAULT, -EINTR.
+ * -EOVERFLOW if the IOVAs wrap, -EBUSY while a mapping is stale or if owner_use()
+ * returns it, -EINVAL if no device of the container has a callback for unmaps, or an
+ * IOVA is not mapped, or the memory has no struct pages, -EPERM if the mapping does not
+ * permit @prot, -ENODEV if the process that made the mapping has ended, -ENOMEM,
+ * -EFAULT, -EINTR.
  */
 int emulated_pin(struct container *c, u64 iova, int npages, int prot,
 		 struct page **pages)
@@ -256,7 +261,7 @@ int emulated_pin(struct container *c, u64 iova, int npages, int prot,
 		goto out;
 	}
 	ret = -EINVAL;
-	/* device_lock is not held: a device that comes or goes just now may be missed */
+	/* read without device_lock: a device that is coming or going may be missed */
 	if (list_empty(&c->devices))
 		goto out;
 
@@ -281,7 +286,7 @@ out:
 
 /**
  * emulated_unpin() - Give pins back
- * @c: the container; takes its lock
+ * @c: the container, whose lock this takes
  * @iova: first IOVA (bytes)
  * @npages: how many pages
  */
@@ -301,13 +306,13 @@ void emulated_unpin(struct container *c, u64 iova, int npages)
 }
 
 /**
- * emulated_charged() - Count the pages of a mapping that are charged for pins
+ * emulated_charged() - Count the pages of a mapping that are to be charged for pins
  * @c: the container, its lock held
  * @m: the mapping
  * @offset: where in the mapping to start (bytes)
  * @size: how far to look (bytes)
  *
- * Return: the number of pages.
+ * Return: how many pages in this part have a pin and are not reserved.
  */
 unsigned long emulated_charged(struct container *c, struct mapping *m,
 			       u64 offset, u64 size)
@@ -365,18 +370,20 @@ static int rw_one(struct container *c, struct mapping *m, u64 offset,
 
 /**
  * emulated_rw() - Read or write memory that the container maps
- * @c: the container; takes its lock
+ * @c: the container, whose lock this takes
  * @iova: first IOVA (bytes)
- * @buf: kernel memory to read from the mapping into, or to write to it
+ * @buf: kernel memory: the data to write to the mapping, or room for what is read from
+ *	 it
  * @count: how much (bytes)
  * @write: write to the mapped memory; else read it
  *
- * The caller is a kernel thread, or a thread of the process that made the mapping;
- * for other callers it fails.
+ * The caller is a kernel thread, or a thread of the process that made the mapping; for
+ * a thread of another process this fails.
  *
- * Return: 0; -EINVAL if an IOVA is not mapped, -EPERM if the mapping does not permit the
- * access or the process that made it has ended, -EBUSY while user addresses are being
- * updated or as owner_use() returns it, -EFAULT. On failure a part may have been done.
+ * Return: 0; -EINVAL if an IOVA is not mapped, -EPERM if the mapping does not permit
+ * the access or the process that made it has ended, -EBUSY while a mapping is stale or
+ * if owner_use() returns it, -EFAULT. After an error a part may have been read or
+ * written.
  */
 int emulated_rw(struct container *c, u64 iova, void *buf, size_t count,
 		bool write)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Emulated devices (mediated devices, mdev), which have no IOMMU. Their drivers pin the
- * pages that they use, by IOVA, or have the module read and write the memory.
+ * pages that they use (emulated_pin(), by IOVA), or have this module read or write the
+ * mapped memory for them (emulated_rw()).
  */
 #ifndef TETHER_EMULATED_H
 #define TETHER_EMULATED_H

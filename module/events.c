@@ -17,11 +17,11 @@
 
 /**
  * events_set_eventfd() - Set the eventfd that revocations and restores signal
- * @c: the container; takes its mirror_lock
+ * @c: the container, whose mirror_lock this takes
  * @fd: an eventfd of the calling process, which the container then holds; or -1 for none
  *
  * Return: 0; -EBADF if @fd is not open, -EINVAL if it is no eventfd. After an error the
- * container goes on to signal the eventfd that it had.
+ * container keeps the eventfd that it had, and goes on to signal that one.
  */
 int events_set_eventfd(struct container *c, int fd)
 {
@@ -43,7 +43,7 @@ int events_set_eventfd(struct container *c, int fd)
 }
 
 /**
- * events_signal() - Signal the eventfd, if there is one, of a revocation or restore
+ * events_signal() - Signal the eventfd, if one is set, after a revocation or a restore
  * @c: the container, its mirror_lock held
  */
 void events_signal(struct container *c)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Arrays of extents; extent.h says what they are. This file has no lock: the owner of
- * an array guards it.
+ * Arrays of extents; extent.h says what extents are. This file has no lock: its callers
+ * serialise access to an array.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -9,7 +9,7 @@
 
 #include "extent.h"
 
-/* Was the array allocated here? Else it is empty, or one extent from extents_lend(). */
+/* Did extents_grow() allocate the array? Else it is NULL or lent by extents_lend(). */
 static bool extents_owned(const struct extents *ex)
 {
 	return ex->cap > 1;

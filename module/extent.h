@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Extents: the ranges that are mapped in IOMMUs. The cost of work on mappings depends on
- * the number of extents, not of pages.
+ * Extents: the contiguous ranges that are mapped in IOMMUs. Mappings are mapped and
+ * unmapped by extent, so the cost depends on the number of extents, not of pages.
  */
 #ifndef TETHER_EXTENT_H
 #define TETHER_EXTENT_H
@@ -24,10 +24,11 @@ struct extent {
  * struct extents - A growing array of extents, by ascending IOVA
  * @v: the array, NULL while empty
  * @nr: extents in use
- * @cap: how many extents there is room for; if 1, the room was lent by extents_lend(),
- *	 else it was allocated
+ * @cap: how many extents @v has room for: 0; 1, in room from extents_lend(); or more,
+ *	 in memory that was allocated
  *
- * A zeroed struct is an empty array. The owner of the array guards it.
+ * A zeroed struct is an empty array. The code that uses an array has to serialise
+ * access to it.
  */
 struct extents {
 	struct extent *v;

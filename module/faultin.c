@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fault RAM in just ahead of pinning, on several CPUs. The kernel allocates and zeroes
- * RAM that no thread has touched when it is pinned, and that takes nearly all of the
- * time in which a VM starts. So each window of such memory is faulted in by all CPUs
- * that the caller may use on its NUMA node, just before the caller pins the window.
+ * Fault RAM in just ahead of pinning, on several CPUs. If no thread has touched a page
+ * of RAM yet, the kernel allocates and zeroes it when the page is pinned. That takes
+ * nearly all of the time in which a VM starts. So the caller faults such memory in
+ * window by window, just before it pins the window, and shares the work with helpers:
+ * work items on up to HELPERS_MAX other CPUs of the caller's NUMA node on which the
+ * caller may run.
  *
  * This file only faults pages in. It pins and charges no page and reports no error:
- * pinning finds the errors afterwards, in its own order. So a mapping that fails, for
- * example at RLIMIT_MEMLOCK, has faulted in at most one window needlessly.
+ * pinning finds the errors afterwards, in its own order. So if a mapping fails, for
+ * example at RLIMIT_MEMLOCK, at most one window was faulted in needlessly.
  *
- * No lock of this file's own. The caller holds its mm and waits for its helpers before
- * it goes on, so struct window can be on the caller's stack. Helpers take the window's
- * steps one by one. For each step a helper takes mmap_lock and looks the VMA up again;
- * it takes no more steps if the caller is being killed. Helpers do not touch memory
- * whose faults a userfaultfd or a filesystem serves, since such a fault may wait and a
- * helper cannot be killed while it waits.
+ * This file has no lock of its own. The caller waits for its helpers before it returns,
+ * so its mm stays valid and struct window can be on its stack. The caller and the
+ * helpers take the window's steps one by one. For each step a helper takes mmap_lock
+ * and looks the VMA up again; it takes no more steps if the caller is being killed.
+ * Helpers do not touch memory whose faults a userfaultfd or a filesystem serves, since
+ * such a fault may wait and a helper cannot be killed while it waits.
  *
- * The memory has to come from the nodes from which the caller would have got it, and be
- * charged as if the caller had touched it. So helpers run on CPUs of the caller's node
- * and charge the caller's memory cgroup. They do not help a caller that has a memory
- * policy or a cpuset with memory nodes of its own; nor do they fault in hugetlb memory
- * if a cgroup is charged for it.
+ * The memory has to come from the NUMA nodes from which the caller would have got it,
+ * and be charged as if the caller had touched it. So helpers run on CPUs of the
+ * caller's node and charge the caller's memory cgroup. They do not help a caller that
+ * has a memory policy, or whose cpuset does not allow all memory nodes; nor do they
+ * fault in hugetlb memory if a cgroup is charged for it.
  *
  * The CPU time of helpers cannot be charged to the caller: they are kernel workers, in
- * the root CPU cgroup and of class SCHED_NORMAL. So they help only a caller whose CPU
- * time has no limit that theirs has not.
+ * the root CPU cgroup and of class SCHED_NORMAL. So they help a caller only if no limit
+ * or weight applies to its CPU time that does not apply to theirs.
  */
 #include <linux/atomic.h>
 #include <linux/cgroup.h>
@@ -49,7 +51,7 @@
 #include "compat/compat.h"
 #include "faultin.h"
 
-#define STEP		(2UL << 20)	/* bytes; larger if the pages are larger */
+#define STEP		(2UL << 20)	/* bytes; a larger hugetlb page is one step */
 #define WINDOW_STEPS	32
 #define HELPERS_MAX	15
 
@@ -59,8 +61,8 @@
  * @first: user address of the window's first byte
  * @last: user address of its last byte
  * @step: the length of a step (bytes), a power of two
- * @hugetlb: the memory is hugetlb's
- * @taken: how many steps the caller and its helpers have taken
+ * @hugetlb: the memory is hugetlb memory
+ * @taken: how many steps the caller and its helpers have begun; each step is taken once
  */
 struct window {
 	struct task_struct *caller;
@@ -94,8 +96,9 @@ static bool is_for_helpers(struct vm_area_struct *vma)
 }
 
 /*
- * Fault a step in. memalloc_pin_save() has pages allocated where they may stay pinned for
- * long, as pinning for DMA would, so that pinning need not move them.
+ * Fault in the pages of one step. memalloc_pin_save() makes the kernel allocate them
+ * where pages may stay pinned for long, which excludes movable memory; otherwise
+ * pinning would have to move them.
  */
 static void window_fault_in(const struct window *w, unsigned long first,
 			    unsigned long last)
@@ -140,8 +143,8 @@ static void helper_work(struct work_struct *work)
 }
 
 /*
- * Fault the window in on several CPUs. The caller takes steps, too. When all steps are
- * taken, helpers that have not begun are cancelled, and the others are waited for.
+ * Fault the window in on several CPUs, of which the caller's is one. When all steps are
+ * taken, the caller cancels the helpers that have not begun, and waits for the others.
  */
 static void window_share_out(struct window *w)
 {
@@ -180,7 +183,7 @@ static bool has_mempolicy(void)
 #endif
 }
 
-/* Is the caller in a cgroup other than the root, in the controller's hierarchy? */
+/* Is the caller in a cgroup other than the root of this controller's hierarchy? */
 static bool __maybe_unused is_in_cgroup(int controller)
 {
 	bool child;
@@ -203,8 +206,8 @@ static bool time_is_limited(void)
 }
 
 /*
- * May helpers help the caller? A helper has no memory policy and may allocate on every
- * node, so the same must be true of the caller.
+ * May helpers help the caller? A helper's CPU time is not limited, and a helper has no
+ * memory policy and may allocate on every node: the same must be true of the caller.
  */
 static bool may_be_helped(void)
 {
@@ -213,8 +216,8 @@ static bool may_be_helped(void)
 }
 
 /*
- * Is there no page at the address yet? Where there is one, pinning is fast without
- * helpers.
+ * Is there no writable page at the address yet? Where there is one, pinning is fast
+ * without helpers.
  */
 static bool is_untouched(unsigned long vaddr)
 {
@@ -228,8 +231,8 @@ static bool is_untouched(unsigned long vaddr)
 
 /*
  * Is the beginning of the window untouched? The window's first page may be present only
- * because it is in a huge page with memory before the window, so the next step's first
- * page is checked, too.
+ * because a huge page that begins before the window reaches into it, so the first page
+ * of the next step is checked, too.
  */
 static bool window_begins_untouched(const struct window *w)
 {
@@ -238,8 +241,9 @@ static bool window_begins_untouched(const struct window *w)
 }
 
 /*
- * Set the window's end: at most WINDOW_STEPS, or the end of @size. Full windows end where
- * a step ends, so that no huge page reaches from one window into the next.
+ * Set the window's end: after WINDOW_STEPS steps, or after @size bytes if that is less.
+ * If it is not cut short by @size, it ends where a step ends, at a multiple of
+ * @w->step, so that no huge page reaches from one window into the next.
  */
 static void window_set_last(struct window *w, unsigned long size)
 {
@@ -249,9 +253,10 @@ static void window_set_last(struct window *w, unsigned long size)
 }
 
 /*
- * Would hugetlb pages be charged to a cgroup of the caller's? The kernel charges them to
- * the cgroup of the thread that faults them in, and offers no way to charge another one.
- * Helpers are in the root cgroup, which has no limit.
+ * Would hugetlb pages be charged to a cgroup of the caller's? The kernel charges them
+ * to the cgroup of the thread that faults them in, and offers no way to charge another
+ * one. Helpers are in the root cgroup, so the limit of the caller's cgroup would not
+ * apply to pages that they fault in.
  */
 static bool hugetlb_is_charged(void)
 {
@@ -264,8 +269,8 @@ static bool hugetlb_is_charged(void)
 }
 
 /*
- * Look at the VMA at the beginning of the window. If helpers may fault its memory in, end
- * the window with the VMA, set the step and return true.
+ * Look at the VMA at the beginning of the window. If helpers may fault its memory in,
+ * set the step, let the window end where the VMA ends at the latest, and return true.
  */
 static bool window_probe(struct window *w, unsigned long size)
 {
@@ -293,11 +298,12 @@ static bool window_probe(struct window *w, unsigned long size)
  * @vaddr: first user address in the caller's mm (page aligned)
  * @size: how much is going to be pinned (bytes), not 0
  *
- * Takes mmap_lock; sleeps. No page need be faulted in on return.
+ * Takes mmap_lock; may sleep. It is not certain that any page is present on return.
  *
- * Return: for how many bytes this has done what it can. The caller pins no more than
- * these before it calls again: pinning more would touch the next huge page, and the next
- * call would take the memory there as touched already.
+ * Return: for how many bytes from @vaddr on this has done what it can. The caller pins
+ * no more than these before it calls again. If it pinned more, that would fault in the
+ * next huge page, and the next call would then find the memory there touched and leave
+ * it to the caller alone.
  */
 unsigned long faultin_ahead(unsigned long vaddr, unsigned long size)
 {

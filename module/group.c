@@ -7,8 +7,9 @@
  *
  * container->lock guards the groups; the caller of every function here holds it. The
  * list of domains is changed with container->mirror_lock held, too, since revocation
- * walks it under that lock alone. A new domain gets the LIVE mirrors in the critical
- * section in which it joins the list (mirror_join()), so no revocation can miss it.
+ * walks the list under that lock alone. mirror_join() maps the LIVE mirrors in a new
+ * domain and adds the domain to the list in one critical section of mirror_lock, so no
+ * revocation comes in between and leaves entries in the new domain.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -98,15 +99,18 @@ static void group_free(struct group *g)
 }
 
 /*
- * Make revocation wait while a group joins or leaves a domain that is in the
- * container's list, or let it go on. When the last device on an IOMMU leaves a domain,
- * an IOMMU driver frees structures that a flush of that domain may be using.
+ * Make revocation wait (@regrouping true) while a group joins or leaves a domain that
+ * is in the container's list, or let revocation go on (false). When the last device on
+ * an IOMMU leaves a domain, an IOMMU driver frees structures that a flush of that
+ * domain may be using.
  *
- * This cannot be a lock that notifiers take, since attaching a group allocates memory
- * and waits for group->mutex. So revocation waits for a flag. The thread that has set
- * the flag never waits for a notifier before it clears the flag: it needs only the IOMMU
- * core and driver, for a group that no one else uses, and memory; and reclaim of memory
- * does not touch the VMAs of devices.
+ * A lock that notifiers take cannot keep revocation away: attaching allocates memory
+ * and waits for group->mutex, and reclaim may run a notifier, which would wait for that
+ * lock. So revocation waits for a flag instead. It does not wait for ever, since the
+ * thread that has set the flag waits for no notifier before it clears the flag: it
+ * needs only the IOMMU core and driver, for a group that no other thread uses, and
+ * memory; and reclaim of memory revokes no mirror, since it does not touch the VMAs of
+ * devices.
  */
 static void set_regrouping(struct container *c, bool regrouping)
 {
@@ -234,7 +238,7 @@ static void container_update_pgsizes(struct container *c)
 	list_for_each_entry(d, &c->domains, node)
 		c->pgsizes &= domain_pgsizes(d);
 
-	/* memory is pinned in units of PAGE_SIZE; smaller IOMMU pages can map those */
+	/* sizes below PAGE_SIZE become PAGE_SIZE: memory is pinned in that unit */
 	if (c->pgsizes & ~PAGE_MASK)
 		c->pgsizes = (c->pgsizes & PAGE_MASK) | PAGE_SIZE;
 }
@@ -249,9 +253,9 @@ static void domain_unlist(struct container *c, struct domain *d)
 }
 
 /*
- * Map everything that the container maps in a new domain, and add the domain to the
- * list. If it is the container's first, the mappings are populated. On failure the domain
- * is in no list.
+ * Map in the new domain @d all memory that the container maps, and add @d to the
+ * container's list. If @d is the container's first domain, the mappings have no
+ * segments yet, so make these. On failure @d is in no list.
  */
 static int domain_join(struct container *c, struct domain *d,
 		       struct iommu_group *group)
@@ -356,11 +360,11 @@ err_group:
 }
 
 /*
- * A group with an IOMMU is leaving and was the last one (@domain_goes: the last domain
- * goes with it), or an emulated group has left a container without domains. A container
- * without groups must not have mappings: if no emulated group is left, unmap all. If one
- * is left, its devices still use the mappings, but with the last domain gone no IOMMU
- * does, so depopulate them: that unpins their memory.
+ * Called when the last group has left the container's last domain (@domain_goes: that
+ * domain is destroyed next), or when an emulated group has left a container without
+ * domains. A container without groups must not have mappings: if no emulated group is
+ * left, unmap all. If one is left, its devices still use the mappings. But once the
+ * last domain goes, no IOMMU uses them, so depopulate them, which unpins their memory.
  */
 static void group_drop_mappings(struct container *c, bool domain_goes)
 {
@@ -372,8 +376,8 @@ static void group_drop_mappings(struct container *c, bool domain_goes)
 
 /*
  * Detach a group with an IOMMU, and destroy its domain if no group is left in it. The
- * group leaves the domain first, so that its devices reach no memory when the domain
- * leaves the list in which revocation looks for it.
+ * group has to leave the domain before the domain leaves the container's list: a domain
+ * that is not in the list is not revoked, so no device may reach memory through it.
  */
 static void group_detach_real(struct container *c, struct domain *d,
 			      struct group *g)
@@ -427,15 +431,16 @@ static void group_detach_emulated(struct container *c, struct group *g)
 /**
  * group_attach() - Let a group's devices reach what the container maps
  * @c: the container, its lock held
- * @iommu: the group; the caller owns its DMA
+ * @iommu: the group; the vfio core owns its DMA (iommu_group_claim_dma_owner()) unless
+ *	   @emulated
  * @emulated: the group is one that the vfio core made for an emulated device, which has
  *	      no IOMMU
  *
- * Return: 0, or a negative errno with the group attached to nothing: -EBUSY while user
- * addresses are being updated, since attaching may have to pin memory; -EINVAL if the
- * group is attached already, or if a mapping has IOVAs that the group's IOMMU cannot map
- * or that are reserved; -EPERM if the group's interrupts are not isolated; -ENOMEM; or
- * the errno of the IOMMU driver or of mapping_populate_all().
+ * Return: 0, or a negative errno with the group attached to nothing: -EBUSY while a
+ * mapping is stale, since attaching may have to pin memory at its user address; -EINVAL
+ * if the group is attached already, or if a mapping has IOVAs that the group's IOMMU
+ * cannot map or that are reserved; -EPERM if the group's interrupts are not isolated;
+ * -ENOMEM; or the errno of the IOMMU driver or of mapping_populate_all().
  */
 int group_attach(struct container *c, struct iommu_group *iommu, bool emulated)
 {
@@ -454,7 +459,7 @@ int group_attach(struct container *c, struct iommu_group *iommu, bool emulated)
  * @iommu: the group; nothing happens if it is not attached
  *
  * If this was the last group, all mappings are unmapped. IOVAs that were reserved for
- * this group alone become usable, unless there is no memory to note that.
+ * this group alone become usable, unless memory for the new list cannot be allocated.
  */
 void group_detach(struct container *c, struct iommu_group *iommu)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * IOMMU groups, and the groups that the vfio core makes for emulated devices: attaches
- * and detaches them, and maps or unmaps the container's memory when that requires it.
+ * IOMMU groups, and the groups that the vfio core makes for emulated devices: attaching
+ * and detaching them, and mapping or unmapping the container's memory if a group that
+ * comes or goes requires that.
  */
 #ifndef TETHER_GROUP_H
 #define TETHER_GROUP_H

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The uAPI of <linux/vfio.h> for type1 containers: user structs are read,
- * checked and written in this file only. On every kernel, arguments are accepted
- * or refused as the newest kernel does. An ioctl that needs container->lock takes it
- * after its struct is read and checked as far as that needs no lock.
+ * The ioctls of <linux/vfio.h> and <linux/vfio_tether.h> on a type1 container. Only
+ * this file reads, checks and writes the structs that programs pass. On every kernel it
+ * accepts and refuses the arguments that the newest kernel's in-tree backend accepts
+ * and refuses. An ioctl first reads its struct and makes every check that needs no
+ * lock, and only then takes container->lock.
  */
 #include <linux/iommu.h>
 #include <linux/overflow.h>
@@ -22,11 +23,11 @@
 #include "span.h"
 #include "trace.h"
 
-/* with narrower types, a 64-bit argument would have to be checked before it is used */
+/* if narrower, each 64-bit argument would have to be checked for truncation */
 static_assert(sizeof(unsigned long) == sizeof(u64));
 static_assert(sizeof(dma_addr_t) == sizeof(u64));
 
-/* @c is NULL if the program has not called VFIO_SET_IOMMU yet. */
+/* @c is NULL before VFIO_SET_IOMMU, and for a container that is refused (main.c). */
 static long check_extension(struct container *c, unsigned long extension)
 {
 	long ret;
@@ -39,9 +40,10 @@ static long check_extension(struct container *c, unsigned long extension)
 		return 1;
 #if defined(TETHER_BESIDE) && defined(VFIO_TYPE1_NESTING_IOMMU)
 	/*
-	 * The in-tree backend takes this type on kernels that declare it. Tether refuses
-	 * such a container, but says that it takes the type, so that the container is not
-	 * offered to the in-tree backend.
+	 * Tether does not support this type, but the in-tree backend does on kernels
+	 * that declare it, and the vfio core would give it the container if this
+	 * returned 0. So return 1: then tether gets the container, and refuses it
+	 * (container.c).
 	 */
 	case VFIO_TYPE1_NESTING_IOMMU:
 		return 1;
@@ -54,7 +56,7 @@ static long check_extension(struct container *c, unsigned long extension)
 		mutex_unlock(&c->lock);
 		return ret;
 	case VFIO_UPDATE_VADDR:
-		/* emulated devices' drivers may use user addresses at any time */
+		/* not if the driver of an emulated device may use a stale address */
 		if (!c)
 			return 0;
 		container_lock(c);
@@ -214,8 +216,9 @@ static long map_dma(struct container *c, void __user *arg)
 }
 
 /*
- * Check a user's bitmap for a range of @size bytes. Called without container->lock, so not
- * against the granule; dirty_log_has() does that.
+ * Check a user's bitmap for a range of @size bytes. The caller does not hold
+ * container->lock, so this does not compare @bitmap->pgsize with the container's
+ * granule; dirty_log_has() does that later, under the lock.
  */
 static int check_bitmap(const struct vfio_bitmap *bitmap, u64 size)
 {
@@ -231,7 +234,10 @@ static int check_bitmap(const struct vfio_bitmap *bitmap, u64 size)
 	return 0;
 }
 
-/* Set the last IOVA of an unmap's range. With FLAG_ALL the range is all IOVAs, from 0. */
+/*
+ * Check the range of an unmap, and set @last to its last IOVA. VFIO_DMA_UNMAP_FLAG_ALL
+ * stands for all IOVAs; iova and size have to be 0 then.
+ */
 static int unmap_dma_range(struct container *c,
 			   const struct vfio_iommu_type1_dma_unmap *unmap,
 			   u64 *last)
@@ -412,11 +418,13 @@ static long tether_set_eventfd(struct container *c, void __user *arg)
 
 /**
  * container_ioctl() - An ioctl on a container's file
- * @c: the container; takes its lock. NULL for VFIO_CHECK_EXTENSION before VFIO_SET_IOMMU
+ * @c: the container; takes its lock. NULL only for VFIO_CHECK_EXTENSION, if the program
+ *     has not called VFIO_SET_IOMMU yet or tether refuses the container
  * @cmd: the ioctl
  * @arg: its argument
  *
- * Return: what the ioctl returns; -ENOTTY for an ioctl that is not type1's.
+ * Return: the result for the program; -ENOTTY if neither type1 nor tether has this
+ * ioctl.
  */
 long container_ioctl(struct container *c, unsigned int cmd, unsigned long arg)
 {

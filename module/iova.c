@@ -32,7 +32,7 @@ static int exclude_reserved(struct list_head *usable, struct iommu_group *group)
 	list_for_each_entry(r, &resv, list) {
 		if (ret)
 			break;
-		/* firmware uses such a region only until a driver takes the device over */
+		/* usable once a driver, and no longer firmware, has the device */
 		if (r->type == IOMMU_RESV_DIRECT_RELAXABLE)
 			continue;
 		ret = spans_exclude(usable, r->start, r->start + r->length - 1,
@@ -69,8 +69,10 @@ static int exclude_all_reserved(struct container *c, struct list_head *usable,
 /**
  * iova_usable() - Compute the IOVAs that all groups of a container can use
  * @c: the container, its lock held
- * @extra: a domain that is to count, too, and is not in the container's list; or NULL
- * @extra_group: the group attached to @extra, or NULL
+ * @extra: a domain outside of the container's list whose aperture limits the IOVAs,
+ *	   too; or NULL
+ * @extra_group: the group attached to @extra, whose reserved regions are left out, too;
+ *		 or NULL
  * @usable: empty list, which gets the spans; the caller frees them
  *
  * Return: 0; with @usable empty, -EINVAL if no IOVA is usable, or -ENOMEM.
@@ -101,8 +103,11 @@ int iova_usable(struct container *c, struct iommu_domain *extra,
 }
 
 /*
- * Find the window that a group has for software MSIs. If the group has a real MSI window,
- * none is needed, and this returns false.
+ * An IOMMU that translates MSIs needs a window of IOVAs at which the kernel maps the
+ * interrupt controller's doorbells: the group's IOMMU_RESV_SW_MSI region. Set @base to
+ * its start and return true. Return false if the group has no such region, or has an
+ * IOMMU_RESV_MSI region: then the hardware does not translate MSIs, and no window is
+ * needed.
  */
 static bool software_msi_base(const struct list_head *resv, phys_addr_t *base)
 {
@@ -121,11 +126,11 @@ static bool software_msi_base(const struct list_head *resv, phys_addr_t *base)
 }
 
 /**
- * iova_reserve_msi() - Give a domain its window for software MSIs
+ * iova_reserve_msi() - Give a domain the window of IOVAs for MSI doorbells
  * @domain: a new domain
  * @group: the group that is attached to @domain
  *
- * Does nothing unless the IOMMU translates MSI doorbells.
+ * Does nothing if the IOMMU does not translate MSIs, since then no window is needed.
  *
  * Return: 0, or a negative errno.
  */
@@ -138,7 +143,7 @@ int iova_reserve_msi(struct iommu_domain *domain, struct iommu_group *group)
 	ret = iommu_get_group_resv_regions(group, &resv);
 	if (!ret && software_msi_base(&resv, &base)) {
 		ret = iommu_get_msi_cookie(domain, base);
-		if (ret == -ENODEV) /* this kernel is built without software MSIs */
+		if (ret == -ENODEV) /* the kernel is built without such windows */
 			ret = 0;
 	}
 	resv_free(&resv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Which IOVAs a container may use, and the window for software MSIs. */
+/* Which IOVAs a container may use, and the window of IOVAs for MSI doorbells. */
 #ifndef TETHER_IOVA_H
 #define TETHER_IOVA_H
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tether: the functions that the vfio core calls, and loading and unloading. This file
- * owns only the order in which the other files are initialised and ended. It takes
- * container->lock where the function that it calls needs the lock held.
+ * The functions of tether that the vfio core calls, and the module's init and exit
+ * functions. This file decides the order in which the other files are initialised and
+ * ended; it has no other state. If a function that it calls needs container->lock held,
+ * this file takes the lock.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -43,7 +44,7 @@ static long type1_ioctl(void *data, unsigned int cmd, unsigned long arg)
 	if (data && refused(data)) {
 		if (cmd != VFIO_CHECK_EXTENSION)
 			return refused(data);
-		data = NULL; /* what a container has before VFIO_SET_IOMMU */
+		data = NULL; /* so it answers as before VFIO_SET_IOMMU */
 	}
 	return container_ioctl(data, cmd, arg);
 }
@@ -127,8 +128,9 @@ static const struct vfio_iommu_driver_ops type1_ops = {
 };
 
 /*
- * The module that is loaded in place of the in-tree backend and the one that is loaded
- * beside it export a symbol each, by which the other finds that it must not be loaded.
+ * Tether is built as one of two modules: one is loaded in place of the in-tree backend,
+ * the other (TETHER_BESIDE) beside it. Both must not be loaded at once. So each exports
+ * a symbol of its own, and refuses to be loaded if it finds the symbol of the other.
  */
 #ifdef TETHER_BESIDE
 #define OTHER	"tether_is_in_place"

@@ -2,11 +2,12 @@
 /*
  * Making and removing mappings. A mapping is made whole or not at all.
  *
- * While a container has emulated devices only, and so no domain, its mappings have
- * no segments: only the drivers of those devices use the memory, page by page
- * (emulated.c). When the container gets its first domain, its mappings are
- * populated with segments; before its last domain is destroyed, they are
- * depopulated.
+ * A mapping consists of segments (tree.h), which own its IOMMU entries. A container
+ * that has emulated devices only has no domain, and its mappings have no segments: only
+ * the drivers of those devices use the memory, page by page (emulated.c). When the
+ * container gets its first domain, this file makes the segments of all its mappings
+ * (populates them); before its last domain is destroyed, this file frees all segments
+ * (depopulates the mappings).
  *
  * container->lock guards the tree and everything in it; the caller of every
  * function here holds it.
@@ -39,8 +40,9 @@
 #include "tree.h"
 
 /*
- * How often drivers of emulated devices are asked to give pins back: they may pin
- * pages again while another driver is asked.
+ * How often an unmap asks the drivers of emulated devices to give their pins back
+ * before it fails. Once may not be enough, since a driver that has given its pins back
+ * may pin pages again while the next driver is asked.
  */
 #define NOTIFY_TRIES	10
 
@@ -87,12 +89,15 @@ static void mapping_depopulate(struct container *c, struct mapping *m)
 	uncharge(c, m, m->charged - min(m->charged, payable));
 }
 
-/* Free a mapping that is in no tree, however many segments it has got so far. */
+/*
+ * Free a mapping that is not in the container's tree. It may have all of its segments,
+ * or only some if an error ended mapping_populate().
+ */
 static void mapping_destroy(struct container *c, struct mapping *m)
 {
 	lockdep_assert_held(&c->lock);
 	mapping_depopulate(c, m);
-	/* an unmap is refused if there are pins; a device that is closed has none */
+	/* none: with pins an unmap is refused, and closing a device ends its pins */
 	WARN_ON(!xa_empty(&m->pins));
 	if (m->stale)
 		c->nr_stale--;
@@ -103,9 +108,9 @@ static void mapping_destroy(struct container *c, struct mapping *m)
 }
 
 /*
- * Make the segments of a mapping. Try to pin first, since most memory can be pinned.
- * Only where pinning fails with -EFAULT, mirror_map() reads the VMAs to find out what
- * kind of memory it is.
+ * Make the segments of a mapping. Try to pin the memory first, since most memory is
+ * RAM. Only if pinning fails with -EFAULT does mirror_map() search the process's VMAs
+ * for device memory.
  */
 static int mapping_populate(struct container *c, struct mapping *m)
 {
@@ -139,7 +144,7 @@ static int mapping_populate(struct container *c, struct mapping *m)
  * -EINVAL if the IOVAs are not usable or the dirty log is on and the range is too
  * large for it, -EPERM for memory that strict_mmio_maps forbids, -EFAULT for
  * addresses without suitable memory, -ENOMEM, -EINTR if the caller is being
- * killed, or the IOMMU driver's errno.
+ * killed, -ERESTARTNOINTR if a signal came, or the IOMMU driver's errno.
  */
 int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 {
@@ -174,9 +179,9 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 }
 
 /*
- * Two mappings are removed one after the other. If the same mm pays for both, move
- * the charge of the first to the second, so that one uncharge serves both. With many
- * small mappings, taking mmap_lock for each costs more than removing the mappings.
+ * The caller removes @m, and then @next. If the same mm pays for both, move the charge
+ * of @m to @next, so that both are uncharged at once. Each uncharge takes mmap_lock,
+ * and with many small mappings that would cost more than the rest of their removal.
  */
 static void mapping_uncharge_with(struct mapping *m, struct mapping *next)
 {
@@ -197,8 +202,9 @@ static u64 mapping_remove(struct container *c, struct mapping *m)
 }
 
 /*
- * Can the mapping leave the IOMMU in one call, together with adjacent mappings? It can
- * if its segments are all of RAM and remember which pages are pinned.
+ * Can one call unmap this mapping together with the mappings next to it? It can if all
+ * of its segments are RAM and remember their pinned pages, so that the pages can be
+ * unpinned when their IOMMU entries are gone.
  */
 static bool mapping_all_remembered(struct container *c, const struct mapping *m)
 {
@@ -220,9 +226,11 @@ static void mapping_set_mapped(struct container *c, struct mapping *m,
 }
 
 /*
- * Unmap all IOVAs from the first mapping to the last with one call, unflushed. If the
- * IOMMU driver leaves entries behind, mark all segments as mapped again: then
- * pinned_unmap() unmaps each and finds out which ones are left.
+ * Unmap @from, @to and the mappings between them, which adjoin each other, with one
+ * call and without a flush. The caller has marked their segments as unmapped. If the
+ * IOMMU driver leaves entries behind, mark the segments as mapped again: then
+ * pinned_unmap() unmaps each segment by itself, and leaves the pages pinned that are
+ * still mapped.
  */
 static void unmap_adjacent(struct container *c, struct mapping *from,
 			   struct mapping *to)
@@ -243,12 +251,12 @@ static void unmap_adjacent(struct container *c, struct mapping *from,
 }
 
 /*
- * Take the entries of this mapping and of all mappings up to @last out of the IOMMU,
- * except mappings with mirrors, and those whose pages only the IOMMU's tables tell. A
- * call of the IOMMU driver can cost more than the rest, and a flush more than that. So one
- * call serves all mappings with adjacent IOVAs, and one flush serves all calls, before the
- * first page is unpinned. With many mappings most of the time goes into visiting each
- * one, so this visits each only once.
+ * Unmap the IOMMU entries of @m and of all mappings above it up to @last. Skip mappings
+ * with a mirror or a scattered segment (pinned.c): mapping_destroy() unmaps those. A
+ * call of the IOMMU driver can cost more than the other work of an unmap, and a flush
+ * more than a call. So one call serves all mappings with adjacent IOVAs, and one flush
+ * serves all calls, before the first page is unpinned. With many mappings, most of the
+ * time goes into visiting them, so this visits each only once.
  */
 static void unmap_entries(struct container *c, struct mapping *m, u64 last)
 {
@@ -291,7 +299,10 @@ static u64 mappings_remove_from(struct container *c, struct mapping *from,
 	return size;
 }
 
-/* Does an end of the range lie inside a mapping? @m is the range's lowest mapping. */
+/*
+ * Is a mapping partly inside and partly outside of the range? @m is the lowest mapping
+ * with an IOVA in the range, or NULL.
+ */
 static bool range_splits(struct container *c, struct mapping *m, u64 first,
 			 u64 last)
 {
@@ -330,8 +341,8 @@ static struct mapping *unmap_first(struct container *c, u64 first, u64 last)
 }
 
 /*
- * Return this mapping, or the first one above it up to @last, in which emulated devices
- * have pins; NULL if there is none.
+ * Return the lowest mapping, from @m up to @last, in which emulated devices have pins;
+ * NULL if there is none.
  */
 static struct mapping *first_with_pins(struct container *c, struct mapping *m,
 				       u64 last)
@@ -344,9 +355,10 @@ static struct mapping *first_with_pins(struct container *c, struct mapping *m,
 }
 
 /*
- * Tell the drivers of emulated devices of each mapping in which they have pins, from
- * this mapping to @last. container->lock is dropped while a driver is told, and any
- * mapping may be gone afterwards; so the next mapping is looked up by IOVA.
+ * Ask the drivers of emulated devices to give their pins back, for each mapping with
+ * pins from @m up to @last. emulated_notify_unmap() drops container->lock while it
+ * calls the drivers, and another thread may remove any mapping meanwhile. So look the
+ * next mapping up by its IOVA.
  */
 static void ask_for_pins(struct container *c, struct mapping *m, u64 last)
 {
@@ -360,10 +372,11 @@ static void ask_for_pins(struct container *c, struct mapping *m, u64 last)
 }
 
 /*
- * Have emulated devices give back all pins in the range. Drops and takes
- * container->lock if there are any. Returns what unmap_first() returns at the end, or
- * -EBUSY if there still are pins: if a mapping were removed with its pins, no record
- * would be left of the pages that the drivers still use.
+ * Have the drivers of emulated devices give back all pins in the range; if there are
+ * any, this drops container->lock and takes it again. Returns the result of
+ * unmap_first() when no pins are left, or -EBUSY if the drivers keep some. A mapping is
+ * not removed with its pins, since no record would be left of the pages that the
+ * drivers still use.
  */
 static struct mapping *release_pins(struct container *c, u64 first, u64 last)
 {
@@ -389,15 +402,17 @@ static struct mapping *release_pins(struct container *c, u64 first, u64 last)
  * @first: first IOVA
  * @last: last IOVA
  * @dirty: if not NULL, the user's bitmap, which gets the dirty bits of the range; its
- *	   first bit is for @first. It is large enough, and the dirty log is on
+ *	   first bit is for @first. The caller has checked that it is large enough and
+ *	   that the dirty log is on
  * @unmapped: set to the number of bytes that were mapped
  *
  * Drops container->lock and takes it again while drivers of emulated devices are asked
  * to give pins back. On return no device can reach the memory that was unmapped.
  *
  * Return: 0, also if nothing was mapped; with everything still mapped, -EINVAL if a
- * mapping would be split or the dirty log is off by now, -EBUSY if drivers of emulated
- * devices do not give their pins back, -EFAULT if the bits cannot be written.
+ * mapping would be split, or if by now the dirty log is off or has another page size;
+ * -EBUSY if drivers of emulated devices do not give their pins back; -EFAULT if the
+ * bits cannot be written.
  */
 int mapping_unmap(struct container *c, u64 first, u64 last,
 		  const struct vfio_bitmap *dirty, u64 *unmapped)
@@ -412,7 +427,7 @@ int mapping_unmap(struct container *c, u64 first, u64 last,
 		return PTR_ERR_OR_ZERO(m);
 
 	if (dirty) {
-		/* the lock may have been dropped since the caller checked the log */
+		/* release_pins() may have dropped the lock: check the log again */
 		if (!dirty_log_has(c, dirty))
 			return -EINVAL;
 		ret = dirty_report(c, first, last, first, dirty->data);
@@ -433,7 +448,7 @@ void mapping_unmap_all(struct container *c)
 
 	lockdep_assert_held(&c->lock);
 	unmap_entries(c, m, U64_MAX);
-	/* leaves first, without rebalancing: no other code uses the tree any more */
+	/* children first, without rebalancing: no other code uses the tree any more */
 	rbtree_postorder_for_each_entry_safe(m, next, &c->mappings.rb_root,
 					     node.rb) {
 		mapping_uncharge_with(m, next);
@@ -445,7 +460,7 @@ void mapping_unmap_all(struct container *c)
 }
 
 /**
- * mapping_set_stale() - The user addresses of a range are about to change
+ * mapping_set_stale() - Note that the user addresses of a range are about to change
  * @c: the container, its lock held
  * @first: first IOVA
  * @last: last IOVA
@@ -477,10 +492,11 @@ int mapping_set_stale(struct container *c, u64 first, u64 last, u64 *size)
 }
 
 /*
- * Replace each mirror of a mapping by one at the mapping's new user address. The old
- * mirrors, which have no IOMMU entries any more, go to @replaced, also those from before
- * an error: the caller frees them, or puts them back with mapping_put_mirrors_back().
- * Segments of RAM stay, since their pages stay pinned.
+ * Replace each mirror of a mapping by one at the mapping's new user address. Each old
+ * mirror goes to @replaced; it was revoked if the new one is LIVE. After an error,
+ * @replaced has the mirrors that were replaced before it. The caller frees the old
+ * mirrors or puts them back with mapping_put_mirrors_back(). Segments of RAM are not
+ * replaced, since their pages stay pinned.
  */
 static int mapping_replace_mirrors(struct container *c, struct mapping *m,
 				   struct list_head *replaced)
@@ -500,8 +516,9 @@ static int mapping_replace_mirrors(struct container *c, struct mapping *m,
 }
 
 /*
- * Free the new mirrors and put the old ones back into the mapping. The old ones are
- * revoked; restore maps them again if their memory is still at the old address.
+ * Free the new mirrors and put the old ones back into the mapping. Queue the old ones
+ * that were revoked for restore, which maps them again if their memory is still at the
+ * old address.
  */
 static void mapping_put_mirrors_back(struct container *c, struct mapping *m,
 				     struct list_head *replaced)
@@ -526,15 +543,17 @@ static void mapping_put_mirrors_back(struct container *c, struct mapping *m,
  * @vaddr: where its memory is now, in the calling process (bytes)
  * @size: its size (bytes)
  *
- * For RAM, the caller is trusted that the same pages are at the new address. Device
- * memory is mirrored at the new address; if it is off, restore maps it when it is on.
- * The mapping is charged to the calling process from now on.
+ * For RAM, this does not check that the same pages are at the new address, but trusts
+ * the program. Device memory is mirrored at the new address; if the device has its
+ * memory turned off, restore maps it when it is on. From now on the calling process is
+ * charged.
  *
- * Return: 0; with the mapping still stale: -ENOENT if there is none, -EINVAL if no
- * mapping has exactly these IOVAs or it is not stale, -EFAULT if there is no suitable
- * device memory at the new address, -EPERM if strict_mmio_maps forbids the memory,
- * -ENOSPC if the container has no room for a second mirror of the IOVAs, -ENOMEM also
- * beyond RLIMIT_MEMLOCK, -EINTR, or the IOMMU driver's errno.
+ * Return: 0; with the mapping still stale: -ENOENT if no mapping has any of these
+ * IOVAs, -EINVAL if no mapping has exactly these IOVAs or it is not stale, -EFAULT if
+ * there is no suitable device memory at the new address, -EPERM if strict_mmio_maps
+ * forbids the memory, -ENOSPC if the container has no room for a second mirror of the
+ * IOVAs, -ENOMEM if memory cannot be allocated or RLIMIT_MEMLOCK would be exceeded,
+ * -EINTR, -ERESTARTNOINTR if a signal came, or the IOMMU driver's errno.
  */
 int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 {

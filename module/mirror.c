@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mirrors: device memory that the IOMMU maps exactly as long as the process
- * does.
+ * Mirrors: segments of device memory, which the IOMMU maps only while the process that
+ * mapped them does.
  *
  * The invariant
  *
@@ -9,21 +9,22 @@
  *	reach through a mirror is a subset of the memory that the process's own
  *	VMAs let its CPUs reach.
  *
- * A BAR cannot be pinned. But the process's VMA keeps the device open, and the
- * kernel calls mmu notifiers before it removes any page-table entry of that VMA:
- * when the VMA is unmapped or changed, and when the device's driver zaps it before
- * memory decoding is turned off, a reset, or low power. So a mirror subscribes to
- * its user range, and its callback removes the mirror's IOMMU entries and flushes
- * the IOTLB before it returns. A mirror holds no reference to the device, since
- * that would make a cycle of references (container, mapping, device, container).
+ * A BAR cannot be pinned as RAM can. But the process's VMA keeps the device open,
+ * and the kernel calls mmu notifiers before it removes any page-table entry of that
+ * VMA: when the VMA is unmapped or changed, and when the device's driver zaps the VMA
+ * before it turns memory decoding off, resets the device, or puts it into low power.
+ * So each mirror has a notifier for its range of user addresses, whose callback
+ * removes the mirror's IOMMU entries and flushes the IOTLB before it returns. A mirror
+ * holds no reference to the device, since that would make a cycle of references
+ * (container, mapping, device, container).
  *
  * States of a mirror
  *
  *	LIVE	has extents, and they are in every domain of the container
- *	REVOKED	has no extents; waits in container->revoked, or in its source's
- *		list, until restore tries to establish it again
- *	GONE	has no pieces of user address space left, so nothing can bring
- *		it back. VFIO_IOMMU_UNMAP_DMA still counts its bytes.
+ *	REVOKED	has no extents; waits in container->revoked, or in the list of its
+ *		open device (struct source), until restore establishes it again
+ *	GONE	has lost all of its user addresses for good, so it is never LIVE
+ *		again. VFIO_IOMMU_UNMAP_DMA still counts its bytes.
  *
  * Establishing (map and restore; container->lock held)
  *
@@ -35,56 +36,60 @@
  *
  * Revoking (the notifier; any thread, maybe under mmap_lock)
  *
- *	under mirror_lock: mmu_interval_set_seq(), remove all extents
- *	under mirror_lock: flush, once for all mirrors on kernels with two
- *		passes; a callback that finds nothing to remove flushes, too,
- *		since another callback may have removed and not yet flushed
+ *	under mirror_lock: mmu_interval_set_seq(), unmap all extents
+ *	under mirror_lock: flush. On kernels whose notifiers have two passes, the
+ *		second pass flushes, once for all mirrors. A callback that finds no
+ *		extents flushes, too, since another callback may have unmapped some
+ *		and not have flushed yet
  *
- * Establishing and revoking both end in a critical section of mirror_lock. So if
- * an invalidation begins after read_begin, either its callback finds the entries
- * and removes them, or it has set the sequence number before establish compares
- * it, and establish starts over. If an invalidation began before read_begin,
- * read_begin waits until it is over.
+ * Establishing and revoking both end in a critical section of mirror_lock. So if an
+ * invalidation begins after mmu_interval_read_begin(), either its callback finds the
+ * entries and removes them, or the callback has set the sequence number before
+ * mmu_interval_read_retry() compares it, and establishing starts over. If an
+ * invalidation began earlier, mmu_interval_read_begin() waits until it is over.
  *
  * Revoking removes whole extents, never a part of one, because IOMMU drivers
  * differ in what they do if asked to unmap half a large page. Restore maps the
- * parts again whose memory is still there.
+ * parts again whose memory the process has not lost.
  *
  * An UNMAP event names user addresses whose VMA is being removed. A VMA that is
- * made there later may map anything, so the callback takes these addresses out of
- * the mirror's pieces for good. An address in a piece therefore still belongs to
- * the VMA that was mapped, or to a VMA split from it. Any other event leaves the
- * VMA in place; its memory may come back later, and no notification says so. So
- * restore tries, for the first time when a burst of zaps is over: a VMM resets a
- * device in several steps, and vfio-pci gives up a hot reset if a thread faults
- * the device's memory in meanwhile. A mirror whose device turns out to be off
- * joins the other waiting mirrors of its source. Restore checks each such source
- * every 10 ms with one VMA lookup and the read of one byte, however many mirrors
- * wait; once a check finds the memory on, restore tries all of them at once. A
- * mirror for which such a check cannot tell is tried at times of its own, often
- * at first and then more rarely.
+ * made there later may map anything. So the callback takes these addresses for good
+ * out of the mirror's pieces, the ranges of user addresses that the mirror still has.
+ * An address in a piece therefore still belongs to the VMA that was mapped, or to a
+ * VMA split from it.
  *
- * Restore is one work item for all mirrors of a container, on a workqueue of the
- * container's own. It takes container->lock for one mirror at a time, so no mirror
- * is freed while restore uses it. It takes container->lock only with trylock, and
- * mmap_lock, too, unless it has missed that often; it holds no reference to the mm
- * (owner.c), and never waits for a reset that is under way. So a user can make restore
+ * Any other event leaves the VMA in place. The device's memory may be turned on again
+ * later, and no notification says so, so restore has to try. It first tries when a
+ * burst of zaps is over: a VMM resets a device in several steps, and vfio-pci gives up
+ * a hot reset if a thread faults the device's memory in meanwhile. If restore finds the
+ * memory off, the mirror waits with the other mirrors of the same open device, their
+ * source. Restore checks each such source every 10 ms with one VMA lookup and a few
+ * reads, however many mirrors wait; once a check finds the memory on, restore tries all
+ * of them at once. If a check cannot tell whether a mirror's memory is on, restore
+ * tries that mirror at times of its own, often at first and then more rarely.
+ *
+ * One work item restores all mirrors of a container, on a workqueue of the container's
+ * own. It takes container->lock for one mirror at a time, so no mirror is freed while
+ * restore uses it. It takes container->lock with trylock only, and mmap_lock with
+ * trylock until that has failed LOOK_MISSES_MAX times in a row. It holds no reference
+ * to the mm (owner.c), and never waits for a device's reset. So a user can make restore
  * wait only for an invalidation or for mmap_lock, and that delays only the restore of
  * this user's container.
  *
- * Up to 6.9 vfio-pci does not zap the VMAs of an mm without users, and such an mm
- * exists for as long as exit_aio() waits: no notification says that its device
- * memory is turned off. But an mm without users never gets its memory back. So on
- * those kernels the watch checks every 10 ms for sources whose mm has no users, and
- * gives up their mirrors.
+ * Up to Linux 6.9, when vfio-pci turns memory off, it does not zap the VMAs of an mm
+ * without users (mm_users is 0), so no notifier is called. The mm of an exiting process
+ * is in this state for as long as exit_aio() waits for the process's reads. An mm
+ * without users never gets users again, so its mirrors are not needed any more. So on
+ * those kernels a second work item, the watch, looks every 10 ms for sources whose mm
+ * has no users, and revokes their mirrors for good.
  *
- * Locks: container->mirror_lock guards every field of struct mirror and struct
- * source that changes, container->revoked, and the domain list as this file reads
- * it; container.h says what a thread that holds it must not do.
- * mmu_interval_notifier_remove() waits for callbacks, and these take mirror_lock.
- * So this file calls it without mirror_lock, and only after the mirror is GONE: in
- * the opposite order, entries could be left with no callback to come that would
- * remove them.
+ * Locks: container->mirror_lock guards every field of struct mirror and struct source
+ * that changes (except source->nr), container->revoked, and the domain list as this
+ * file reads it; container.h says what a thread that holds it must not do.
+ * mmu_interval_notifier_remove() waits for callbacks, and these take mirror_lock. So
+ * this file calls it without mirror_lock. Before the call it makes the mirror GONE: if
+ * it removed the notifier first, the process could lose the memory while the entries
+ * are still in the IOMMU, and no callback would remove them.
  */
 #include <linux/gfp.h>
 #include <linux/iommu.h>
@@ -113,25 +118,25 @@
 #include "tree.h"
 
 /*
- * For allocations under mirror_lock, which must not reclaim memory. If one fails,
- * the caller drops mirror_lock, calls make_room(), and starts over, at most
- * ROOM_TRIES times.
+ * For allocations under mirror_lock. They must not reclaim memory, since reclaim may
+ * call a notifier, which takes mirror_lock. If an allocation fails, the caller drops
+ * mirror_lock, calls make_room(), and starts over, at most ROOM_TRIES times.
  */
 #define GFP_MIRROR	(GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT)
 #define ROOM_TRIES	8
 
 /*
- * Used with mirror_lock dropped, to reclaim memory before a retry; fails rather
- * than invoke the OOM killer.
+ * For make_room(), which does not hold mirror_lock: the allocation may reclaim memory,
+ * but fails rather than invoke the OOM killer.
  */
 #define GFP_ROOM	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
-/* How often restore tries in one attempt, if an invalidation comes each time. */
+/* How many tries one attempt of restore has, if an invalidation disturbs each try. */
 #define RESTORE_TRIES	4
 
 /*
- * A build with TETHER_NO_REVOKE never revokes, so that it can be shown that the
- * tests notice. No other build may define it.
+ * With TETHER_NO_REVOKE, notifiers and the watch revoke nothing. Only one build for
+ * tests may define it, to prove that the tests notice memory that is not revoked.
  */
 #ifdef TETHER_NO_REVOKE
 #define REVOKES		false
@@ -146,46 +151,50 @@
 #define QUIET_NS	(10 * NSEC_PER_MSEC)
 #define SOON_NS		(1 * NSEC_PER_MSEC)
 
-/* The time between two checks of a source whose memory is off. */
+/* The time between two checks whether a source's memory, found off, is on again. */
 #define LOOK_NS		(10 * NSEC_PER_MSEC)
 
-/* The time between two runs of the watch, which finds processes that are ending. */
+/* The time between two runs of watch_work(), which finds processes that are ending. */
 #define WATCH_MS	10
 
 /*
- * A run of restore ends when failed attempts and checks have taken WASTE_NS. Then
- * restore rests for RESTS times as long as they took.
+ * A run of the restore work ends when its checks and failed attempts have taken
+ * WASTE_NS together. Then restore rests for RESTS times as long as they took.
  */
 #define WASTE_NS	(2 * NSEC_PER_MSEC)
 #define RESTS		3
 
-/* How often restore may find container->lock taken before threads have to let it pass. */
+/*
+ * How often restore may find container->lock taken before container_lock() makes other
+ * threads wait until restore has had the lock.
+ */
 #define MISSES_MAX	4
 
 /*
- * How often in a row restore may find mmap_lock taken before it waits for it. Threads
- * that map and unmap all the time could keep it from a mere attempt for ever.
+ * How often in a row restore may find mmap_lock taken before it waits for the lock.
+ * With trylock alone, threads that map and unmap all the time could keep restore from
+ * it for ever.
  */
 #define LOOK_MISSES_MAX	16
 
 /*
- * After more UNMAP events than this, the rest of a mirror is given up, too. It
- * bounds the number of pieces.
+ * A mirror that has lost addresses to more UNMAP events than this gives up its other
+ * addresses, too. That bounds the number of its pieces.
  */
 #define CUTS_MAX	1024
 
 /**
- * struct source - The memory of one open device, in one mm
+ * struct source - One open device whose memory mirrors of one mm map
  * @node: in container->sources
- * @state: while mirrors are in @waiting, in container->off; or in container->on, once
- *	   restore has found the memory on and is to try these mirrors; else in no list
- * @mm: the mm; the mirrors' subscriptions keep struct mm_struct allocated
- * @file: the device's file, for comparison only, as in struct backing
+ * @state: while mirrors are in @waiting: in container->off, or in container->on once
+ *	   a check has found the memory on and restore is to try these mirrors; else
+ *	   in no list
+ * @mm: the mm; the mirrors' notifiers keep struct mm_struct allocated
+ * @file: the device's file; only compared, since no reference to it is held
  * @nr: how many mirrors have this source; under container->lock
  * @live: list of the mirrors of this source that are LIVE
  * @waiting: list of the mirrors of this source that wait until its memory is on
- * @next_look: when restore is to check the source again, while it is in
- *	       container->off
+ * @next_look: while the source is in container->off, when restore is to check it next
  *
  * mirror_lock guards each field for which no other lock is named.
  */
@@ -204,16 +213,19 @@ struct source {
  * struct mirror - A segment of device memory
  * @seg: its place in the mapping
  * @container: the container in whose domains the mirror is mapped
- * @notifier: subscription to the user range; @seg.size bytes from @first
- * @first: first user address, without a tag
+ * @notifier: has the kernel call this file before page-table entries of the user range,
+ *	      @seg.size bytes from @first, are removed
+ * @first: first user address, without its tag (untagged_addr())
  * @backing: the device memory that was mapped; set once
- * @pieces: spans of user addresses not unmapped since; if empty, the mirror is GONE
+ * @pieces: spans of the user addresses that the mirror has not lost to UNMAP events; if
+ *	    empty, the mirror is GONE
  * @cuts: number of UNMAP events that took addresses out of @pieces; written under
  *	  mirror_lock, read without it
- * @finish: for the second pass of an invalidation. One is enough: only a LIVE mirror
- *	    uses it, and the mirror cannot be LIVE again until that second pass is over
+ * @finish: given to the kernel for the second pass of an invalidation. One is enough:
+ *	    only a LIVE mirror uses it, and the mirror cannot be LIVE again until that
+ *	    second pass is over
  * @extents: the extents that are in the IOMMU; if there are any, the mirror is LIVE
- * @revoked_at: when it was last revoked
+ * @revoked_at: when an event last made the mirror wait for restore
  * @away_since: when the mirror, or the one it replaced, stopped being LIVE; 0 while
  *		the mirror is LIVE, and before it was LIVE for the first time unless
  *		it replaced one
@@ -221,7 +233,8 @@ struct source {
  * @source: the open device that the memory belongs to
  * @at: in source->live while the mirror is LIVE, in source->waiting while it waits
  *	until the memory is on, else in no list
- * @retry: in container->revoked while restore is to try the mirror at a time of its own
+ * @retry: in container->revoked while restore is to try the mirror at a time of its
+ *	   own, @retry.expires
  */
 struct mirror {
 	struct segment seg;
@@ -241,7 +254,10 @@ struct mirror {
 	struct timerqueue_node retry;
 };
 
-/* Runs the watches of all containers. A watch never waits for a user's action. */
+/*
+ * Runs watch_work() of all containers. They share the queue, since watch_work() never
+ * waits for anything that a user does, so no user can delay another container's watch.
+ */
 static struct workqueue_struct *watch_wq;
 
 static struct mirror *to_mirror(struct segment *s)
@@ -254,7 +270,10 @@ static bool mirror_is_gone(const struct mirror *m)
 	return list_empty(&m->pieces);
 }
 
-/* A driver may have mapped RAM; device access to it stays cacheable. */
+/*
+ * The file of another driver than VFIO's may have RAM behind it. Devices access RAM
+ * through the CPU's caches (IOMMU_CACHE), and other memory as MMIO.
+ */
 static int mirror_prot(const struct mirror *m, const struct extent *e)
 {
 	bool ram = !m->backing.vfio && pfn_valid(PHYS_PFN(e->phys));
@@ -264,7 +283,10 @@ static int mirror_prot(const struct mirror *m, const struct extent *e)
 
 /* --- Revoking: mirror_lock held --------------------------------------- */
 
-/* Returns true if it removed entries, which the caller has to flush. */
+/*
+ * Remove the mirror's IOMMU entries. Returns true if there were any; then the caller
+ * has to call domains_flush(), and devices may still reach the memory until it has.
+ */
 static bool mirror_revoke_unflushed(struct mirror *m)
 {
 	lockdep_assert_held(&m->container->mirror_lock);
@@ -276,7 +298,10 @@ static bool mirror_revoke_unflushed(struct mirror *m)
 	return true;
 }
 
-/* Also flushes entries that another thread has removed and not flushed yet. */
+/*
+ * Remove the mirror's IOMMU entries, and flush. The flush includes entries that another
+ * thread has removed and not flushed yet.
+ */
 static void mirror_revoke(struct mirror *m)
 {
 	mirror_revoke_unflushed(m);
@@ -317,9 +342,9 @@ static void mirror_set_gone(struct mirror *m)
 }
 
 /*
- * Give up user addresses for good: memory that is mapped there later is not the memory
- * that the mirror was made for. After CUTS_MAX such events, or if there is no memory to
- * split a piece, give up all addresses.
+ * Take user addresses out of the mirror for good: a VMA that is made there later may
+ * not map the memory that the mirror was made for. After CUTS_MAX such events, or if no
+ * memory can be allocated to split a piece, take all addresses out.
  */
 static void mirror_drop_range(struct mirror *m, unsigned long first,
 			      unsigned long last)
@@ -343,8 +368,9 @@ static void mirror_queue_until(struct mirror *m, ktime_t when)
 }
 
 /*
- * The memory was found to be off. Restore checks the source, once for all mirrors
- * that wait for it, and tries this mirror when the memory is on.
+ * Restore has found the mirror's memory off. Queue the mirror with its source: restore
+ * checks the source, once for all mirrors that wait for it, and tries them when a check
+ * finds the memory on.
  */
 static void mirror_queue_for_memory(struct mirror *m)
 {
@@ -360,8 +386,9 @@ static void mirror_queue_for_memory(struct mirror *m)
 }
 
 /*
- * The time at which restore has something to do next, or KTIME_MAX. Sources in
- * container->off are checked in turn, so the first one is due first.
+ * The time of restore's next attempt or check: 0 if it is due now, KTIME_MAX if there
+ * is none. Sources in container->off are checked in turn, so the first one is due
+ * first.
  */
 static ktime_t restore_due(struct container *c)
 {
@@ -376,7 +403,10 @@ static ktime_t restore_due(struct container *c)
 	return off ? min(when, off->next_look) : when;
 }
 
-/* Run restore when something is due, but not before its rest is over. */
+/*
+ * Have the restore work run when its next attempt or check is due, but not before
+ * container->restore_rests_until.
+ */
 static void restore_schedule(struct container *c)
 {
 	ktime_t when = restore_due(c);
@@ -417,8 +447,8 @@ static u64 mirror_bytes_left(const struct mirror *m, unsigned long first,
 }
 
 /*
- * Count and report a revocation: the mirror was LIVE, or it has lost addresses for
- * good. Signals the eventfd.
+ * Report that the mirror was revoked (@was_live) or has lost addresses for good: trace
+ * it and signal the eventfd. Only the former counts as a revocation.
  */
 static void mirror_tell_revoked(struct mirror *m, bool was_live, int cause)
 {
@@ -454,8 +484,9 @@ static void mirror_invalidate(struct mirror *m,
 
 	lockdep_assert_held(&m->container->mirror_lock);
 	/*
-	 * Once the mirror has given addresses up, it ignores later events there,
-	 * so those would not wait for this flush. So flush before giving them up.
+	 * Flush before the mirror gives the addresses up. From then on it ignores
+	 * events there, so the callback of a later event would return without a
+	 * flush, although the entries might still be cached.
 	 */
 	if (for_good) {
 		mirror_revoke(m);
@@ -473,9 +504,9 @@ static void mirror_invalidate(struct mirror *m,
 }
 
 /*
- * Take mirror_lock at a time when no group joins or leaves a domain.
- * set_regrouping() in group.c says why that is needed, and why this cannot wait
- * for ever.
+ * Take mirror_lock when no group is joining or leaving a domain: a group that leaves
+ * may make the IOMMU driver free structures that a flush uses. set_regrouping() in
+ * group.c says why this wait ends.
  */
 static void lock_for_revocation(struct container *c)
 {
@@ -488,8 +519,8 @@ static void lock_for_revocation(struct container *c)
 }
 
 /*
- * Is the event about addresses that the mirror still has? Ignore addresses that it
- * has lost: another VMA may be there by now.
+ * Does the event touch user addresses that the mirror still has? Addresses that it has
+ * given up do not count: another VMA may be there by now.
  */
 static bool mirror_is_concerned(struct mirror *m,
 				const struct mmu_notifier_range *range)
@@ -499,8 +530,9 @@ static bool mirror_is_concerned(struct mirror *m,
 }
 
 /*
- * Revoke the mirror if the event concerns it. Returns false, with nothing revoked,
- * if revoking might have to wait and the event's sender does not allow that.
+ * Revoke the mirror if the event concerns it. If the event's sender must not sleep
+ * (!blockable), this revokes nothing, and returns false if the event concerns the
+ * mirror or if mirror_lock is taken, so that this cannot be found out.
  */
 static bool mirror_invalidate_range(struct mirror *m,
 				    const struct mmu_notifier_range *range,
@@ -521,8 +553,9 @@ static bool mirror_invalidate_range(struct mirror *m,
 		return !ours;
 
 	/*
-	 * Only this may wait for a group that joins or leaves a domain. Memory
-	 * reclaim does not touch device memory, so it never gets here.
+	 * This may wait for a group that joins a domain, and joining may wait for
+	 * memory reclaim. But reclaim does not touch device memory, so a thread that
+	 * reclaims never gets here, and the two never wait for each other.
 	 */
 	lock_for_revocation(c);
 	if (REVOKES && mirror_is_concerned(m, range)) {
@@ -534,9 +567,9 @@ static bool mirror_invalidate_range(struct mirror *m,
 }
 
 /*
- * The mm has no users any more, and its page tables are about to be freed. If restore
- * began to look at the mm before (owner.c), wait until that look is over. A look that
- * begins later finds that the mm has no users, and stops.
+ * Called on RELEASE, when the mm has no users any more and its page tables are about to
+ * be freed. If restore is looking at the mm (owner.c), wait until that look is over. A
+ * look that begins later finds that the mm has no users, and ends at once.
  */
 static void mirror_await_look(struct mirror *m)
 {
@@ -558,7 +591,7 @@ static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
 	struct mirror *m = container_of(notifier, struct mirror, notifier);
 	bool done;
 
-	/* from /proc/PID/clear_refs, which does not restrict what the CPU can reach */
+	/* from a write to /proc/PID/clear_refs: CPUs reach the same memory after it */
 	if (range->event == MMU_NOTIFY_SOFT_DIRTY)
 		return true;
 	done = mirror_invalidate_range(m, range, seq, finish);
@@ -631,8 +664,8 @@ static void watch_work(struct work_struct *work)
 /* --- Establishing: container->lock held -------------------------------- */
 
 /*
- * Map all extents in every domain, or on failure none. If the mirror replaces
- * another one, that one is revoked first, in the same critical section.
+ * Map all extents in every domain, or on failure none. If the mirror is to replace
+ * @replaced, revoke @replaced first, in the same critical section of mirror_lock.
  */
 static int mirror_map_extents(struct mirror *m, struct extents *ex,
 			      struct mirror *replaced)
@@ -666,11 +699,11 @@ static int mirror_map_extents(struct mirror *m, struct extents *ex,
 }
 
 /*
- * An allocation under mirror_lock failed, since it must not reclaim. Allocate pages
- * with a flag that lets the kernel reclaim, from the machine or from the memory
- * cgroup that pays, and free them again. Each try allocates twice as many pages,
- * since a large range of small pages takes many IOMMU tables. Returns true if all
- * could be allocated.
+ * An allocation under mirror_lock has failed, since it must not reclaim. The caller has
+ * dropped the lock. So allocate pages with flags that make the kernel reclaim, from the
+ * machine or from the memory cgroup that pays, and free the pages for the caller's next
+ * try. Each try needs twice as many, since a large range of small pages takes many
+ * IOMMU tables. Returns true if all pages could be allocated.
  */
 static bool make_room(unsigned int try)
 {
@@ -692,9 +725,9 @@ static bool make_room(unsigned int try)
 
 /*
  * Map the extents if they are still valid. Returns -EAGAIN if an invalidation came
- * since @seq was read. Returns -EFAULT if the mm has no users: its RELEASE may
- * already be over, so no callback might remove the entries. If the mm has users now,
- * RELEASE is still to come and will remove them.
+ * since @seq was read. Returns -EFAULT if the mm has no users: its RELEASE event may be
+ * over, and then no callback would come that removes the entries. If the mm has users
+ * now, RELEASE is still to come, and its callback will remove them.
  */
 static int mirror_commit(struct mirror *m, unsigned long seq,
 			 struct extents *ex,
@@ -757,11 +790,12 @@ static int mirror_resolve(struct mirror *m, struct extents *ex)
 }
 
 /*
- * Read the sequence number. This waits for an invalidation that is under way, and
- * that may be vfio-pci's zap before it turns the memory off. vfio-pci notes that the
- * memory is off only after the zap, and up to 6.9 holds no lock in between. A fault
- * at that moment would hold locks that a hot reset tries to take. So if restore had
- * to wait here, it returns -EINPROGRESS and tries again later.
+ * Read the sequence number. mmu_interval_read_begin() waits for an invalidation that is
+ * under way. That may be vfio-pci's zap before it turns the memory off. vfio-pci notes
+ * that the memory is off only after the zap, and up to 6.9 holds no lock in between. If
+ * restore faulted at that moment, it would hold locks that a hot reset takes with
+ * trylock, and make the reset fail. So if restore had to wait here, return
+ * -EINPROGRESS, and restore tries again later.
  */
 static int mirror_read_begin(struct mirror *m, unsigned long *seq)
 {
@@ -809,8 +843,8 @@ static struct source *source_find(struct container *c, struct mm_struct *mm,
 }
 
 /*
- * Find or make the source, and count one more mirror of it. It moves to the head of
- * the list, since the next mirror most likely has the same source.
+ * Find or make the source, and count one more mirror of it. Move the source to the head
+ * of the list, since the next mirror most likely has the same source.
  */
 static struct source *source_get(struct container *c, struct mm_struct *mm,
 				 const struct file *file)
@@ -887,8 +921,9 @@ static void mirror_free(struct mirror *m)
 }
 
 /*
- * The first subscription in an mm takes all of the mm's locks and fails with -EINTR
- * if a signal is pending; the ioctl is then restarted.
+ * Subscribe to invalidations of the user range. The first subscription in an mm takes
+ * all of the mm's locks, which fails with -EINTR if a signal is pending. Return
+ * -ERESTARTNOINTR then, so that the kernel restarts the ioctl after the signal.
  */
 static int mirror_subscribe(struct mirror *m, struct mm_struct *mm)
 {
@@ -900,9 +935,9 @@ static int mirror_subscribe(struct mirror *m, struct mm_struct *mm)
 }
 
 /*
- * The mirror's memory is at the address that the user gave, but is off. So the mirror
- * is REVOKED from the beginning, and @away_since is that of the mirror it replaces, or
- * now if that one was LIVE.
+ * A new mirror replaces @replaced, and the memory at its user address is the right one
+ * but off. So the new mirror begins REVOKED. Its @away_since is that of @replaced, or
+ * now if @replaced is LIVE.
  */
 static void mirror_begin_revoked(struct mirror *m,
 				 const struct mirror *replaced)
@@ -916,8 +951,8 @@ static void mirror_begin_revoked(struct mirror *m,
 }
 
 /*
- * Establish a new mirror. If its memory is off, it fails with -EFAULT, unless the
- * mirror replaces another one: then it starts REVOKED.
+ * Establish a new mirror. If its memory is off, fail with -EFAULT, unless the mirror
+ * replaces another one: then the new mirror begins REVOKED.
  */
 static int mirror_establish_first(struct mirror *m, struct segment *replaced)
 {
@@ -930,7 +965,7 @@ static int mirror_establish_first(struct mirror *m, struct segment *replaced)
 		mirror_begin_revoked(m, old);
 		ret = 0;
 	}
-	/* an UNMAP event took a part meanwhile: a new mapping must have no hole */
+	/* fail if an UNMAP event took a part: a new mapping must have no hole */
 	if (!ret && READ_ONCE(m->cuts))
 		ret = -EFAULT;
 	return ret;
@@ -941,15 +976,15 @@ static int mirror_establish_first(struct mirror *m, struct segment *replaced)
  * @c: the container, its lock held
  * @mapping: the mapping
  * @offset: where in the mapping to start (bytes)
- * @size: how far it may reach (bytes)
- * @replaced: a mirror of the same IOVAs that the new one replaces, or NULL. It is
- *	      revoked in the critical section that maps the new one. If it is given,
- *	      the memory is looked for in the calling process; else in @mapping->mm,
- *	      whose users the caller holds
+ * @size: the most bytes that the mirror may have
+ * @replaced: a mirror of the same IOVAs that the new one replaces, or NULL. @replaced
+ *	      is revoked in the critical section that maps the new mirror. With
+ *	      @replaced, the memory is looked for in the calling process; else in
+ *	      @mapping->mm, whose users the caller holds
  *
- * The new mirror ends where the VMAs of the file end, or after @size bytes; if it
- * replaces one, it has to cover all of @size. If the memory is off, a mirror that
- * replaces another one is REVOKED and waits for restore.
+ * The new mirror ends where the VMAs of the device's file end, or after @size bytes;
+ * with @replaced it has to have all @size bytes. If the memory is off, a mirror with
+ * @replaced begins REVOKED and waits for restore.
  *
  * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT if
  * there is no device memory that may be mapped with these permissions, if a part of
@@ -990,7 +1025,7 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 	ret = mirror_establish_first(m, replaced);
 	if (ret) {
 		mirror_unmap(c, &m->seg);
-		/* it may have been revoked for the new mirror, which has failed */
+		/* @replaced may have been revoked before the failure: restore it */
 		if (replaced)
 			mirror_await(replaced);
 		return ERR_PTR(ret);
@@ -1058,7 +1093,7 @@ const struct backing *segment_backing(const struct segment *s)
 }
 
 /**
- * mirror_await() - Queue a mirror for restore, whose replacement has failed
+ * mirror_await() - Queue a REVOKED mirror for restore after replacing it has failed
  * @s: the segment, its container's lock held
  */
 void mirror_await(struct segment *s)
@@ -1072,7 +1107,7 @@ void mirror_await(struct segment *s)
 	mutex_unlock(&m->container->mirror_lock);
 }
 
-/* --- Domains that come after the mirrors: both locks held --------------- */
+/* --- A new domain for mirrors that exist: container->lock held ----------- */
 
 static int mirror_join_one(struct mirror *m, struct domain *d)
 {
@@ -1093,8 +1128,8 @@ static int mirror_join_one(struct mirror *m, struct domain *d)
 }
 
 /*
- * Map all LIVE mirrors in the domain. If one fails, unmap those that were mapped
- * before it.
+ * Map all LIVE mirrors in the domain. If one cannot be mapped, unmap those that were
+ * mapped before it.
  */
 static int mirror_join_all(struct container *c, struct domain *d)
 {
@@ -1160,8 +1195,9 @@ int mirror_join(struct container *c, struct domain *d)
 /* --- Restore ------------------------------------------------------------ */
 
 /*
- * The time of the next attempt: after an eighth of the time that has passed since the
- * revocation; at most 25 ms in the first second after it, at most 1 s later.
+ * The time of the next attempt. The time until then is an eighth of the time since the
+ * revocation, at least 1 ms; and at most 25 ms if the revocation was less than a second
+ * ago, else at most 1 s.
  */
 static ktime_t mirror_next_try(const struct mirror *m, ktime_t now)
 {
@@ -1192,9 +1228,10 @@ static struct mirror *mirror_first_due(struct container *c, ktime_t now)
 }
 
 /*
- * The mirror that restore is to try now, or NULL. It is queued for the attempt after
- * this one, in case this one fails, and its mm is published in @looking_at, for which
- * RELEASE waits.
+ * The mirror that restore is to try now, or NULL. This queues the mirror for a next
+ * attempt already, in case the one now fails. It sets container->looking_at to the
+ * mirror's mm, so that mirror_await_look() makes an exit of that mm wait until the
+ * attempt is over.
  */
 static struct mirror *mirror_next_due(struct container *c)
 {
@@ -1213,8 +1250,8 @@ static struct mirror *mirror_next_due(struct container *c)
 }
 
 /*
- * A fault failed. Is the reason that the memory is off again? Then a check of the
- * source can tell when it is on.
+ * A fault in the mirror's memory has failed. Is the reason that the memory is off
+ * again? If so, the mirror can wait until a check of its source finds the memory on.
  */
 static bool mirror_is_off_again(struct mirror *m)
 {
@@ -1226,8 +1263,9 @@ static bool mirror_is_off_again(struct mirror *m)
 }
 
 /*
- * Have a mirror's attempt or check only look at the mm, and wait for mmap_lock if the
- * last ones found it taken.
+ * Before an attempt or a check of restore: have backing.c only look at the mm
+ * (owner.c), and wait for mmap_lock only if the last LOOK_MISSES_MAX attempts and
+ * checks did not get it.
  */
 static void mirror_prepare_look(struct mirror *m)
 {
@@ -1258,11 +1296,12 @@ static int mirror_try_restore(struct mirror *m)
 }
 
 /*
- * Queue a mirror again after a failed attempt, unless another event has queued it
- * elsewhere or given it up meanwhile. If the memory is off, the mirror waits until a
- * check of its source finds it on. If the attempt found a lock taken, or was disturbed
- * by invalidations, it has learnt nothing about the memory: so the next attempt comes
- * soon, however long the memory has been away.
+ * Queue a mirror again after an attempt that failed with @why, unless an event has made
+ * it GONE meanwhile. If the memory is off (-EBUSY), the mirror waits until a check of
+ * its source finds the memory on. If the attempt found a lock taken (-EINPROGRESS) or
+ * was disturbed by invalidations (-EAGAIN), it has learnt nothing about the memory: so
+ * the next attempt comes soon, however long the memory has been away. After another
+ * error the mirror stays queued as mirror_next_due() has queued it.
  */
 static void mirror_put_off(struct mirror *m, int why)
 {
@@ -1298,8 +1337,9 @@ static bool restore_next(struct container *c, u64 *wasted_ns)
 	mutex_unlock(&c->mirror_lock);
 
 	/*
-	 * Waiting for an invalidation or a lock took no CPU time, but other mirrors
-	 * of that memory would likely have to wait, too: so end this run.
+	 * -EINPROGRESS: the attempt met an invalidation or a lock that was taken, and
+	 * took little CPU time. But other mirrors of that memory would likely meet the
+	 * same. So count WASTE_NS for it, which ends this run.
 	 */
 	if (ret == -EINPROGRESS)
 		*wasted_ns += WASTE_NS;
@@ -1330,10 +1370,10 @@ static struct mirror *source_next_look(struct container *c, ktime_t now,
 }
 
 /*
- * Act on the result of a check that was made through a mirror, which still waits. If
- * the memory is on, all waiting mirrors of the source are to be tried. If the check
- * could not tell (-EFAULT), this mirror is tried at times of its own, and the source
- * is checked at once through the next mirror that waits for it.
+ * Act on the result @on of a check of @m's source, which was made at a user address of
+ * @m; @m still waits. If the memory is on, restore is to try all waiting mirrors of the
+ * source. If the check could not tell (-EFAULT), restore tries @m at times of its own,
+ * and checks the source again at once through the next mirror that waits for it.
  */
 static void source_was_looked_at(struct container *c, struct mirror *m,
 				 ktime_t now, int on)
@@ -1383,9 +1423,10 @@ static bool source_look_next(struct container *c, u64 *wasted_ns)
 }
 
 /*
- * Let the threads go on that container_lock() holds back. If restore got the lock only
- * because they were held back, it is likely to miss the lock again: @restore_misses
- * stays, so that the next miss holds them back at once.
+ * Restore has got container->lock, or does not need it now: let the threads go on that
+ * container_lock() holds back (@restore_turn). If restore got the lock only because
+ * they were held back, it is likely to miss the lock again: @restore_misses stays, so
+ * that the next miss holds threads back at once.
  */
 static void restore_let_pass(struct container *c)
 {
@@ -1420,8 +1461,9 @@ static bool restore_step(struct container *c, u64 *wasted_ns)
 /*
  * The restore work. A user may have many mirrors of a dead device, or mirrors of many
  * pieces one of which mprotect() has restricted, so attempts may fail without end.
- * After failures the work rests in proportion to the time that they took, so it uses
- * only a part of one CPU, however slow that CPU is. Successful attempts cause no rest.
+ * After a run the work rests for RESTS times as long as checks and failed attempts took
+ * in it, so that they use only a part of one CPU, however slow that CPU is. Successful
+ * attempts cause no rest.
  */
 static void restore_run(struct work_struct *work)
 {
@@ -1433,7 +1475,7 @@ static void restore_run(struct work_struct *work)
 		cond_resched();
 
 	mutex_lock(&c->mirror_lock);
-	/* the mirror that restore wanted the lock for may be gone by now */
+	/* if nothing is due any more (a mirror became GONE), hold no thread back */
 	if (ktime_compare(restore_due(c), ktime_get()) > 0)
 		restore_let_pass(c);
 	c->restore_rests_until = ktime_add_ns(ktime_get(), RESTS * wasted_ns);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Segments of device memory: in the IOMMU exactly while the process has it mapped. */
+/* Segments of device memory: in the IOMMU only while the process has it mapped. */
 #ifndef TETHER_MIRROR_H
 #define TETHER_MIRROR_H
 

@@ -1,27 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mm of the process that made a mapping. Each mapping holds struct mm_struct by
- * mmgrab(), which keeps none of the process's memory and delays nothing. This file has
- * the two ways to reach that memory, a look and a use. In neither does tether wait for a
- * process that is ending, nor such a process for tether, except until a look that has
- * begun is over.
+ * Access to the mm (the address space) of the process that made a mapping. Each mapping
+ * holds struct mm_struct by mmgrab(), which keeps the struct but none of the process's
+ * memory, and does not delay the process's end. This file has two ways to reach that
+ * memory, a look and a use. With neither does tether wait for a process that is ending;
+ * and such a process waits for tether only until a look that has begun is over.
  *
- * A look (restore) holds no reference to mm_users. owner_look_begin() takes mmap_lock
- * for reading and then checks that the mm has users. So no look begins once mm_users
- * is 0. For a look that began before, owner_await_look() waits: the mirrors' notifiers
- * call it on RELEASE, which exit_mmap() sends before it removes the first page-table
- * entry. khugepaged and ksm are kept off the page tables of an mm that they do not hold
- * in the same way (__khugepaged_exit(), __ksm_exit()). A look must not drop mmap_lock
- * before its end: it could take the lock again after owner_await_look() has returned.
+ * A look (by restore) holds no reference to mm_users. owner_look_begin() takes
+ * mmap_lock for reading and then checks that mm_users is not 0. So no look begins once
+ * mm_users is 0. owner_await_look() waits for a look that began earlier: the mirrors'
+ * notifiers call it on RELEASE, an event that exit_mmap() sends before it removes the
+ * first page-table entry. The kernel keeps khugepaged and ksm off the page tables of an
+ * mm whose users they do not hold in the same way (__khugepaged_exit(), __ksm_exit()).
+ * A look must keep mmap_lock until its end: if it dropped the lock, it could take it
+ * again after owner_await_look() has returned, while the page tables are being freed.
  *
- * A use (pins of emulated devices, dma_rw, populating for the first domain) holds
- * mm_users, since the mm may have no mirror, and then RELEASE calls no notifier here. If
- * the process ends during a use, tether makes the last put, and that runs all of
- * __mmput(): it closes the process's devices and waits in exit_aio() for the slowest
- * read of the process, for ever if the user serves the file system. So a thread of its
- * own makes the last put, at most one for each container at a time. Until that thread
- * is done, the container does not use other processes' memory (-EBUSY); no other
- * container is affected.
+ * A use (pins of emulated devices, dma_rw, populating for the first domain) holds a
+ * reference to mm_users. A look would not do, since an mm without a mirror has no
+ * notifier that could wait for it on RELEASE. If the process ends during a use, tether
+ * drops the last reference (makes the last put), and that runs all of __mmput(): it
+ * closes the devices that the process has mapped, and waits in exit_aio() for the
+ * slowest read of the process, for ever if the user serves the file system. So a
+ * separate thread makes the last put, at most one for each container at a time. Until
+ * that thread is done, the container does not use other processes' memory (-EBUSY); no
+ * other container is affected.
  *
  * container->lock is held for the whole of a use, so a container has one at a time.
  */
@@ -39,12 +41,13 @@
 #include "container.h"
 #include "owner.h"
 
-/* If there is no memory for the thread, starting it is tried again after this time. */
+/* If the thread for a last put cannot be created, start_work() retries after this. */
 #define START_RETRY	(HZ / 10)
 
 /**
  * struct owner_put - The last put of an mm, made by a thread of its own
- * @refs: references: the container has one, and the thread while there is one
+ * @refs: references: the container has one, and the thread that is putting an mm, if
+ *	  any
  * @mm: the mm that the thread is to put, or NULL; set under container->lock, cleared by
  *	the thread without a lock
  * @start: the work item that starts the thread
@@ -55,7 +58,7 @@ struct owner_put {
 	struct delayed_work start;
 };
 
-/* Runs the work items that start the threads; these wait for nothing else. */
+/* Runs start_work(), which waits only for the creation of a thread, not for mmput(). */
 static struct workqueue_struct *start_wq;
 
 /**
@@ -76,8 +79,9 @@ bool owner_is_ending(const struct mm_struct *mm)
  * @mm: an mm with a mirror of the caller's container, whose struct is held
  * @patient: wait for mmap_lock; else this never waits
  *
- * The caller has set container->looking_at to @mm before, so that RELEASE
- * waits for the look, and must not drop mmap_lock before owner_look_end().
+ * The caller has set container->looking_at to @mm before, so that an exit of @mm waits
+ * for the look (owner_await_look()). It must not drop mmap_lock before
+ * owner_look_end().
  *
  * Return: 0 with mmap_lock held for reading; else -EFAULT if the mm has no users, or
  * -EINPROGRESS if it has, but the lock is taken.
@@ -102,7 +106,8 @@ void owner_look_end(struct mm_struct *mm)
 
 /**
  * owner_await_look() - Wait for a look that began before the mm lost its users
- * @mm: the mm, for which exit_mmap() is running; takes its mmap_lock
+ * @mm: the mm, for which exit_mmap() is running; takes its mmap_lock for writing, which
+ *	the look holds for reading
  */
 void owner_await_look(struct mm_struct *mm)
 {
@@ -111,7 +116,7 @@ void owner_await_look(struct mm_struct *mm)
 }
 
 /**
- * owner_use() - Hold the users of an mm for a short time, so that its memory stays
+ * owner_use() - Take a reference to mm_users for a short time, so that the memory stays
  * @c: the container, its lock held until after owner_let_go()
  * @mm: the mm of one of its mappings
  *
@@ -151,7 +156,7 @@ static int put_thread(void *data)
 	module_put_and_kthread_exit(0);
 }
 
-/* Start the thread. If there is no memory for it, try again later; the mm stays held. */
+/* Start the thread. If it cannot be created, try again later; the mm stays held. */
 static void start_work(struct work_struct *work)
 {
 	struct owner_put *put = container_of(to_delayed_work(work),
@@ -166,7 +171,8 @@ static void start_work(struct work_struct *work)
  * @c: the container, its lock held since owner_use()
  * @mm: the mm
  *
- * If this is the last put of the mm, a thread makes it, and this does not wait for it.
+ * If this is the last put of the mm, a separate thread makes it, and owner_let_go()
+ * does not wait for that thread.
  */
 void owner_let_go(struct container *c, struct mm_struct *mm)
 {

@@ -41,9 +41,10 @@ MODULE_PARM_DESC(dma_entry_limit,
 bool strict_mmio_maps __read_mostly = true;
 
 /*
- * Set strict_mmio_maps. Turning it off is a decision of the machine's owner, and leaves
- * a trace: a line in the log that names the task, and a taint. On a locked-down kernel
- * not even root may turn it off. kernel_param_lock() serialises callers.
+ * Set strict_mmio_maps. Turning it off is a decision of the machine's owner, and is
+ * recorded: by a line in the log that names the task, and by a taint of the kernel. On
+ * a locked-down kernel not even root may turn it off. The caller holds
+ * kernel_param_lock().
  */
 static int strict_set(const char *val, const struct kernel_param *kp)
 {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A pinned segment owns the pins on the pages of a range of RAM and their IOMMU
+ * A pinned segment is a range of RAM. It owns the pins on the pages and their IOMMU
  * entries, and charges the pages to its mapping.
  *
- * Pages are pinned in batches and gathered into extents. An extent is mapped in
- * the IOMMU once the next one has begun. So the end of a batch never splits memory
- * that one large IOMMU page could map. The segment remembers its extents, so it is
- * unmapped with one iommu_unmap() and unpinned by range. If the memory is too
- * scattered for that to be worth the memory it takes, the segment is "scattered": it
- * remembers no extents, and its pages are read back from the IOMMU's tables when it
- * is unmapped.
+ * Pages are pinned in batches. Pages that follow each other in memory are gathered into
+ * one extent, also across batches: an extent is mapped in the IOMMU only when the next
+ * one has begun. So the end of a batch never splits memory that one large IOMMU page
+ * could map. The segment remembers its extents, so it is unmapped with one call and
+ * unpinned by range. If that would take too many extents (extents_worth_it()), the
+ * segment is "scattered": it remembers no extents, and when it is unmapped, its pages
+ * are read back from the IOMMU's tables.
  *
- * The kernel maps and frees a page of hugetlb only as a whole. So a segment of
- * hugetlb memory has one pin on each folio instead of one on each page, and its
- * cost depends on the number of folios. Such a segment contains no other memory.
+ * The kernel maps and frees a hugetlb folio only as a whole. So a segment of hugetlb
+ * memory has one pin on each folio instead of one on each page, and its cost depends
+ * on the number of folios. Such a segment contains no other memory.
  *
  * container->lock guards all of it.
  */
@@ -40,8 +40,9 @@
 #include "tree.h"
 
 /*
- * Pages in one batch: at most BATCH_MAX, since fast GUP disables interrupts for a
- * whole batch, which takes tens of microseconds. BATCH_FIRST need no allocation.
+ * A batch has at most BATCH_MAX pages, since pin_user_pages_fast() disables interrupts
+ * while it pins a batch, for tens of microseconds. A batch of at most BATCH_FIRST pages
+ * needs no allocation (struct batch).
  */
 #define BATCH_MAX	2048UL
 #define BATCH_FIRST	16UL
@@ -53,17 +54,18 @@
 #define EXTENTS_MAX	SZ_1M
 
 /*
- * Extents that are read back from the IOMMU's tables, unmapped and flushed in one
- * step. READ_BACK_MAX is the number of entries in a page table, so that even single
- * pages fill a table in one step: a table that is unmapped in two steps would stay
- * behind, empty. READ_BACK_ALIGN is the size that a table maps, and READ_BACK_FEW the
- * number used if no memory can be allocated.
+ * How many extents of a scattered segment are read back from the IOMMU's tables,
+ * unmapped and flushed in one step. READ_BACK_MAX is the number of entries in a table,
+ * so that one step can unmap a whole table even if each page is an extent: a table that
+ * is unmapped in two steps is not freed, but stays behind, empty. READ_BACK_ALIGN is
+ * how many bytes a table maps. READ_BACK_FEW is the number used if no memory can be
+ * allocated.
  */
 #define READ_BACK_MAX	512U
 #define READ_BACK_ALIGN	SZ_2M
 #define READ_BACK_FEW	16U
 
-/* Room for the pages of one batch; @few, if no more are needed. */
+/* Room for the pages of one batch: @pages points to @few or to an allocated array. */
 struct batch {
 	struct page **pages;
 	unsigned long max;
@@ -76,8 +78,8 @@ static struct pinned *to_pinned(struct segment *s)
 }
 
 /*
- * Use the room in the mapping if it is free, else allocate. It is free while its
- * segment has no mapping.
+ * Use @m->room if it is free, else allocate. It is free while @m->room.seg.mapping is
+ * NULL.
  */
 static struct pinned *pinned_alloc(struct mapping *m, size_t offset)
 {
@@ -110,8 +112,8 @@ static int pinned_prot(const struct pinned *p)
 }
 
 /*
- * How many extents a segment of @size may remember: they may take a thousandth of
- * @size, and eight more for small mappings.
+ * How many extents a segment of @size bytes may remember: eight, and as many more as
+ * fit into a thousandth of @size; but at most EXTENTS_MAX.
  */
 static unsigned int extents_worth_it(const struct pinned *p, size_t size)
 {
@@ -155,10 +157,11 @@ static unsigned long rest_of_folio(struct page *page, unsigned long npages)
 }
 
 /*
- * Put one pin on the hugetlb folio at @vaddr. mmap_lock is held while the VMA is
- * checked and the page is pinned: only a VMA that cannot change meanwhile proves that
- * the rest of the folio is mapped behind the page. Returns how many pages the pin
- * stands for, 0 if the memory is not hugetlb, or a negative errno.
+ * Put one pin on the hugetlb folio at @vaddr. Hold mmap_lock both while the VMA is
+ * checked and while the page is pinned: only if the VMA cannot change in between, the
+ * rest of the folio is known to be mapped at the addresses after the page. Returns how
+ * many of @npages pages are in the folio, 0 if the memory is not hugetlb, or a negative
+ * errno.
  */
 static long pin_hugetlb(struct mm_struct *mm, unsigned long vaddr,
 			unsigned long npages, unsigned int flags,
@@ -177,11 +180,12 @@ static long pin_hugetlb(struct mm_struct *mm, unsigned long vaddr,
 }
 
 /*
- * Pin the next pages. Fast GUP works on the caller's own memory only, and is used
- * with FOLL_NOFAULT, so it takes only pages that are present. If it faulted pages in,
- * it would check the thread's protection keys, which do not apply to DMA, and since
- * 6.3 it would wait for a userfaultfd while container->lock is held. So the pages
- * that are not present are pinned as another process's pages are.
+ * Pin the pages at @vaddr, or only the first ones. pin_user_pages_fast() works on the
+ * caller's own memory only. With FOLL_NOFAULT it pins only pages that are present. If
+ * it faulted pages in, it would check the thread's protection keys, which do not apply
+ * to DMA, and since 6.3 it would wait for a userfaultfd while container->lock is held.
+ * So pages that are not present are pinned with pin_user_pages_remote(), as are the
+ * pages of another process.
  */
 static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
 		      unsigned long npages, unsigned int flags,
@@ -205,8 +209,8 @@ static long pin_pages(struct mm_struct *mm, unsigned long vaddr,
 
 /*
  * Pin the next pages of the segment, at most @npages. The first page decides whether
- * the segment is one of hugetlb; for up to BATCH_FIRST pages it is not worth finding
- * out, and the segment is an ordinary one.
+ * the segment is one of hugetlb. If the first call is for at most BATCH_FIRST pages,
+ * finding out costs more than it saves, so the segment is an ordinary one.
  */
 static long batch_pin(struct batch *b, struct pinned *p, unsigned long npages)
 {
@@ -234,18 +238,18 @@ static long batch_pin(struct batch *b, struct pinned *p, unsigned long npages)
 static bool page_is_nth(const struct page *page, const struct page *nth,
 			unsigned long n)
 {
-	/* page_to_pfn() divides by sizeof(struct page), measurable for a GiB of pages */
+	/* the division in page_to_pfn() takes measurable time for a GiB of pages */
 	if (IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP))
 		return nth == page + n;
 	return page_to_pfn(nth) == page_to_pfn(page) + n;
 }
 
 /*
- * How many pages follow the first one in memory, within its folio; 1 if the folio
- * is small or may be reserved in part. Only a folio without a mapping, which is
- * memory of a driver, can be reserved in part. For all other folios only the first
- * struct page is read: the addresses of the others are compared. All of them are
- * compared, since a program may have mapped a folio's pages in another order.
+ * How many pages, from the first one on, follow each other in memory within the first
+ * one's folio. Only the first struct page is read; the others are only compared by
+ * address. Each is compared, since a program may have mapped a folio's pages in another
+ * order. Returns 1 if the folio is small, or if it has no mapping: then it is memory of
+ * a driver, a part of which may be reserved, and run_length() reads each struct page.
  */
 static unsigned long run_in_folio(struct page **pages, unsigned long npages)
 {
@@ -330,8 +334,9 @@ static int extents_add_run(struct extents *ex, const struct extent *run)
 }
 
 /*
- * Charge the last @size bytes of the segment, which have @payable pages that are
- * charged at all, less those that are charged already for pins of emulated devices.
+ * Charge the pages of the last @size bytes of the segment; @payable of them are not
+ * reserved. Of these, the pages that emulated devices have pinned are charged already,
+ * and are not charged again.
  */
 static int charge_last(struct container *c, struct pinned *p, size_t size,
 		       unsigned long payable)
@@ -344,9 +349,9 @@ static int charge_last(struct container *c, struct pinned *p, size_t size,
 }
 
 /*
- * Add a batch of pages to the segment, and charge them. The segment then owns their pins.
- * If a page cannot be added, its pin is dropped. If charging fails, the pages stay in the
- * segment, which the caller destroys.
+ * Add a batch of pages to the segment, and charge them. The segment then owns their
+ * pins. If a page cannot be added, drop its pin and the pins of the pages after it. If
+ * charging fails, the pages stay in the segment, which the caller destroys.
  */
 static int add_batch(struct container *c, struct pinned *p,
 		     struct page **pages, unsigned long npages)
@@ -379,9 +384,10 @@ static int add_batch(struct container *c, struct pinned *p,
 
 /*
  * Add the pages of a hugetlb folio to the segment, and charge them. The segment then owns
- * the pin. If the pages cannot be added, the pin is dropped. It is also dropped if these
- * pages extend the last extent within the same folio, which that extent has pinned. If
- * charging fails, the pages stay in the segment, which the caller destroys.
+ * the folio's pin. If the pages cannot be added, drop the pin. Also drop it if the last
+ * extent ends within the same folio and these pages extend that extent: it has a pin on
+ * the folio already. If charging fails, the pages stay in the segment, which the caller
+ * destroys.
  */
 static int add_hugetlb(struct container *c, struct pinned *p,
 		       struct page *page, unsigned long npages)
@@ -465,7 +471,7 @@ static int pinned_map_batches(struct container *c, struct pinned *p,
 						 size - faulted);
 		n = batch_pin(b, p, (faulted - p->seg.size) >> PAGE_SHIFT);
 		if (n == -EFAULT && p->seg.size)
-			break; /* memory of another kind begins here */
+			break; /* end the segment: memory of another kind begins here */
 		if (n < 0)
 			return n;
 
@@ -518,10 +524,11 @@ static void read_back_free(struct read_back *rb)
 }
 
 /*
- * Shorten a step of @done bytes so that it ends where a page table ends, if a table ends
- * inside it. An IOMMU driver frees a table if one call unmaps all of it; a table that is
- * unmapped in several calls stays behind, empty. Neither an IOMMU page nor a hugetlb
- * folio with one pin may be split, so an extent that might contain one is kept whole: an
+ * A step of unmap_scattered() is to unmap @ex, @done bytes from @iova. If an IOMMU page
+ * table ends inside the step, shorten the step to the last such end. An IOMMU driver
+ * frees a table if one call unmaps all of it; a table that is unmapped in several calls
+ * stays behind, empty. If an extent reaches across that end and might contain a hugetlb
+ * folio with one pin or an IOMMU page that must not be split, keep the extent whole: an
  * IOMMU page larger than a table maps can only be in an extent of at least twice that
  * size. Returns the length of the step (bytes).
  */
@@ -547,7 +554,7 @@ static size_t end_with_table(const struct pinned *p, dma_addr_t iova, size_t don
 /*
  * Read the extents of a scattered segment at @iova from the first domain's tables, as
  * many as there is room for. Each is whole: no IOMMU page reaches from one extent into
- * the next. Returns how many bytes they have.
+ * the next. Returns the sum of their lengths (bytes).
  */
 static size_t read_back(struct container *c, dma_addr_t iova, size_t len,
 			struct read_back *rb)
@@ -622,7 +629,7 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 	} else {
 		unmapped = unmap_remembered(c, p);
 	}
-	/* leak the pages rather than free what a device can still write */
+	/* if entries are left, leak the pages: a device can still write to them */
 	if (unmapped)
 		pinned_unpin_all(p);
 	extents_free(&p->extents);
@@ -632,9 +639,9 @@ static void pinned_destroy(struct container *c, struct pinned *p)
 /**
  * pinned_map() - Pin and map RAM
  * @c: the container, its lock held
- * @m: the mapping; its mm is the caller's, or the caller holds its users
+ * @m: the mapping; its mm is the caller's own, or the caller has called owner_use()
  * @offset: where in the mapping to start (bytes)
- * @size: how far it may reach (bytes)
+ * @size: the most bytes that the segment may have
  *
  * The segment ends before the first page that cannot be pinned, or after @size bytes.
  *

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_TETHER_QUERY: how much of the memory that a program has mapped its devices reach
- * at this moment. container->lock guards the mappings; mirror.c takes mirror_lock to
- * read the state of a mirror.
+ * VFIO_TETHER_QUERY: counts how many bytes of a container's mappings the devices can
+ * reach at this moment. container->lock guards the mappings; mirror_stat() takes
+ * mirror_lock to read the state of a mirror.
  */
 #include <linux/lockdep.h>
 #include <linux/minmax.h>

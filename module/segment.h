@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A segment: a part of a mapping with one kind of memory behind it. struct pinned is
- * defined here and not in pinned.c, since struct mapping contains one. container->lock
- * guards both.
+ * A segment: a part of a mapping whose memory is all of one kind: RAM, which is pinned,
+ * or device memory, which is mirrored. struct pinned is defined here and not in
+ * pinned.c, since struct mapping embeds one. container->lock guards struct segment and
+ * struct pinned.
  */
 #ifndef TETHER_SEGMENT_H
 #define TETHER_SEGMENT_H
@@ -21,10 +22,10 @@ enum segment_kind {
 };
 
 /**
- * struct segment - A part of a mapping with one kind of memory behind it
+ * struct segment - A part of a mapping whose memory is all of one kind
  * @node: in mapping->segments
  * @mapping: the mapping it is a part of
- * @kind: says whether it is embedded in a struct pinned or a struct mirror
+ * @kind: tells whether this struct is embedded in a struct pinned or a struct mirror
  * @offset: where in the mapping it starts (bytes)
  * @size: its length (bytes)
  */
@@ -39,12 +40,14 @@ struct segment {
 /**
  * struct pinned - A segment of RAM
  * @seg: its place in the mapping
- * @extents: the pages that are pinned; of a scattered segment, only those that are not
- *	     in the IOMMU yet
- * @only: room for one extent, lent to @extents; enough for small mappings and for
- *	  memory in large folios that follow each other
+ * @extents: the pages that are pinned; if @scattered, only those whose IOMMU entries
+ *	     have not been made yet
+ * @only: room for one extent, which @extents uses until it has more, to save an
+ *	  allocation. One is enough for a small mapping, and for large folios that
+ *	  follow each other in physical memory
  * @mapped: how many bytes from the segment's start are in the IOMMU
- * @scattered: only the IOMMU's tables, not @extents, tell which pages are pinned
+ * @scattered: the extents were too many to keep: only the IOMMU's page tables tell
+ *	       which pages are pinned, so unmapping has to read them back
  * @hugetlb: all of the segment is hugetlb memory, with one pin on each folio instead
  *	     of one on each page
  *

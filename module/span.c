@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lists of inclusive address ranges; span.h says what they are for. This file has no
- * lock: the owner of a list guards it.
+ * Lists of address ranges; span.h says what they are for. This file has no lock: the
+ * code that owns a list holds its own lock while it calls a function here.
  */
 #include <linux/slab.h>
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints: what happens to the memory that containers map. For each map of a
- * segment there is an unmap later, and for each restore a revoke before.
- * docs/observe.md says what the fields are. The tracepoints read names and sizes only
- * and take no lock: the caller holds the lock that guards the segment. The backing that
- * is passed with a segment is the device memory that it mirrors, or NULL for RAM.
+ * Tracepoints: what happens to the memory that containers map. Each "map" event of a
+ * segment is followed by an "unmap" later. A "restore" comes after a "revoke", or after
+ * a "map" at a new user address where the memory was off. docs/observe.md explains the
+ * fields. The tracepoints take no lock: the caller holds the lock that guards the
+ * segment. The argument @b is the device memory that the segment mirrors, or NULL for
+ * RAM.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vfio_type1
@@ -35,7 +36,7 @@ TRACE_DEFINE_ENUM(MMU_NOTIFY_RELEASE);
 			 { SEGMENT_PINNED, "pinned" },			\
 			 { SEGMENT_MIRROR, "mirror" })
 
-/* Why the process lost the memory, in the words of docs/behaviour.md. */
+/* Why the process lost the memory: the causes that docs/observe.md explains. */
 #define show_cause(event)						\
 	__print_symbolic(event,						\
 			 { MMU_NOTIFY_UNMAP, "unmapped" },		\

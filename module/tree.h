@@ -24,7 +24,7 @@ struct task_struct;
 /**
  * struct mapping - The mapping that one VFIO_IOMMU_MAP_DMA has made
  * @node: in container->mappings; has the first and the last IOVA (bytes)
- * @vaddr: user address that the first IOVA maps, without a tag
+ * @vaddr: user address that the first IOVA maps, without its tag (untagged_addr())
  * @prot: what devices may do: IOMMU_READ, IOMMU_WRITE or both
  * @lock_cap: the process that pays had CAP_IPC_LOCK, so RLIMIT_MEMLOCK does not apply
  * @stale: an unmap with VFIO_DMA_UNMAP_FLAG_VADDR has made @vaddr invalid, and no map
@@ -37,10 +37,10 @@ struct task_struct;
  *	     also those of mappings removed before it
  * @segments: struct segment, by ascending offset, without gaps; empty while the
  *	      container has no domain
- * @pins: struct pin for each page that emulated devices have pinned, by its number in
- *	  the mapping
- * @dirty: bitmap of dirty pages while the container's log is on, else NULL; one bit for
- *	   each PAGE_SIZE
+ * @pins: struct pin for each page that emulated devices have pinned, by the page's
+ *	  number counted from the mapping's start
+ * @dirty: bitmap of dirty pages while the container's dirty log is on, else NULL; one
+ *	   bit for each PAGE_SIZE bytes
  * @room: memory for the first segment of RAM, which is nearly always the only one; used
  *	  by pinned.c
  *
@@ -80,7 +80,7 @@ static inline unsigned long segment_vaddr(const struct segment *s)
 struct mapping *mapping_first(struct container *c, u64 first, u64 last);
 struct mapping *mapping_next(struct container *c, struct mapping *m, u64 last);
 
-/* Walk the mappings with an IOVA in the range, ascending; none may go meanwhile. */
+/* Walk the mappings with an IOVA in the range, upwards. The loop must remove none. */
 #define for_each_mapping_in(m, c, first, last)				\
 	for ((m) = mapping_first((c), (first), (last)); (m);		\
 	     (m) = mapping_next((c), (m), (last)))

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # The boots of tests/run: which programs run in one boot of the guest, on which backend,
-# kernels and IOMMUs. tests/run stops if a tests/test_*.c is in none. Sourced, never run.
+# kernels and IOMMUs. tests/run stops if a tests/test_*.c is in no boot. Sourced, never run.
 
-# What has most of the tests, and what user space is promised.
+# The programs with most of the tests; those that test the promises of docs/uapi.md; those
+# that test the tools.
 main='test_uapi test_ram test_mirror test_restore test_strict test_exit test_race'
 uapi='test_args test_dirty test_vaddr test_emulated test_faultin'
 tools='test_trace test_scripts test_events test_tetherctl'
 
-# boot NAME KERNELS IOMMU SECONDS 'BACKEND PROGRAM...'...: one boot, which may take so many
-# seconds and runs one suite after the other.
+# boot NAME KERNELS IOMMU SECONDS 'BACKEND PROGRAM...'...: one boot, which may take SECONDS
+# and runs one suite ('BACKEND PROGRAM...') after the other.
 #
-#   KERNELS  stock: those that do not watch themselves; asked: the same, with --backend only;
-#            watched: those that do (docs/testing.md); debug: those of them that can make
-#            allocations fail; all. If the kernel reports anything in a boot that is for
-#            watched or debug ones, tether's programs run once more on the in-tree module.
-#   IOMMU    vtd, amd, virtio, smmu; any
+#   KERNELS  on which kernels: stock: all but debug kernels; asked: these, but only if
+#            tests/run is called with --backend; watched: debug kernels, which look for
+#            faults of their own (docs/testing.md); debug: those debug kernels that can make
+#            allocations fail; all. If the kernel reports a fault in a boot for watched or
+#            debug, tests/run runs tether's programs again on the in-tree module.
+#   IOMMU    on which IOMMU: vtd, amd, virtio, smmu; any
 boots()
 {
 	boot intree           stock   any  900 "intree $main"

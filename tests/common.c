@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Selects and runs tests, and ends them when they fail: see common.h.
+ * Selects and runs the tests of a program, and reports their failures: see common.h.
  */
 #include <errno.h>
 #include <signal.h>
@@ -96,8 +96,9 @@ void broken_at(const char *file, int line, const char *format, ...)
 }
 
 /*
- * End the whole program, since the test's other threads may be at any point.
- * tests/run notices that the remaining tests of the plan are missing.
+ * SIGALRM: the running test hangs. End the whole program, since other threads of the
+ * test may still run or hang, and would disturb the next tests. tests/run reports the
+ * tests that were announced in the TAP plan but did not run.
  */
 static void timed_out(int signal)
 {

@@ -42,15 +42,15 @@
 #define MIB		(1ULL << 20)
 
 /*
- * IOVAs that differ from the address of every BAR: those that the initiators use for their
- * own buffers, and the one at which tests map.
+ * IOVAs that are not the address of any BAR. At the first three the edu devices and the
+ * nvme controller have their own buffers; tests map memory at and behind the last one.
  */
 #define IOVA_A		0x7000000000ULL
 #define IOVA_B		0x7000100000ULL
 #define IOVA_NVME	0x7000200000ULL
 #define IOVA		0x2000000000ULL
 
-/* How long a fault's interrupt may take to arrive on a busy TCG guest. */
+/* How long an IOMMU's fault record may take on a busy emulated machine, in ms. */
 #define FAULT_MS	(1000 * patience())
 
 #define TEST(f, setup, teardown) \
@@ -60,7 +60,7 @@
 #define TETHER(f, setup, teardown) \
 	{ "tether: " #f, f, setup, teardown, NULL }
 
-/* Runs those of tests that fit the loaded backend. Returns the status for main() to return. */
+/* Runs the tests that fit the loaded backend. Returns the exit status for main(). */
 int test_main(int argc, char **argv, const struct CMUnitTest *tests,
 	      size_t count, CMFixtureFunction setup,
 	      CMFixtureFunction teardown);
@@ -77,27 +77,32 @@ int with_emu(void **state);
 int without_emu(void **state);
 
 bool on_tether(void);
-/* Is the kernel older than this version? For behaviour that in-tree changed in it. */
+/* Is the kernel older than this one? For behaviour of in-tree that changed there. */
 bool kernel_before(unsigned int major, unsigned int minor);
 bool on_arm(void);
 
-/* Skips a test because this machine lacks a means that the test needs. Prints the means. */
+/* Skips the running test, and prints what it needs and this machine does not have. */
 void lacks(const char *what);
 
-/* Asks for transparent huge pages. Skips the test if the kernel has none (PREEMPT_RT). */
+/*
+ * Asks for transparent huge pages. Skips the test if the kernel has none (PREEMPT_RT).
+ */
 void want_huge_pages(void *memory, size_t size);
 
-/* Fails a test because DMA reached, or could reach, memory that it must not reach. */
+/* Fails the test because DMA reached, or could reach, memory that it must not reach. */
 void hole_at(const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 #define hole(...) hole_at(__FILE__, __LINE__, __VA_ARGS__)
 
-/* Fails a test for any other reason, which it prints. */
+/* Fails the running test for any other reason, and prints the reason. */
 void broken_at(const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 #define broken(...) broken_at(__FILE__, __LINE__, __VA_ARGS__)
 
-/* ret is 0 or -errno. */
+/*
+ * ok() and refused() evaluate an expression that gives 0 or -errno. ok() fails the test
+ * unless it gives 0, refused() unless it gives -error.
+ */
 #define ok(expression) \
 	do { \
 		long ok_ret = (expression); \

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bad pointers in every ioctl, at every byte that the kernel reads or writes: the
- * ioctl has to refuse them, and must not leave a part of its work behind.
+ * Calls each type1 ioctl with bad pointers, so that each byte that the kernel reads or
+ * writes is once inaccessible. Such a call has to fail, and must have changed nothing;
+ * except that UNMAP_DMA has unmapped if only its result cannot be written back.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include "common.h"
 #include "vfio.h"
 
-#define PAGES	100u		/* two words of a bitmap */
+#define PAGES	100u		/* their dirty bits take two 64-bit words */
 #define MEM_LEN	(PAGES * PAGE)
 #define WORDS	2
 
@@ -20,7 +21,10 @@ static struct vfio_container container;
 static struct vfio_device device;
 static uint8_t *mem;
 
-/* edge: two pages, of which only the first is mapped. read_only: that page, read-only. */
+/*
+ * edge: a writable page with nothing mapped behind it. read_only: the same page of the
+ * same file, mapped for reading only.
+ */
 static uint8_t *edge, *read_only;
 
 static struct unmap {
@@ -84,7 +88,10 @@ static int map_memory(void)
 	return vfio_dma_map(&container, mem, IOVA, MEM_LEN, VFIO_DMA_RW);
 }
 
-/* If any byte of arg is not accessible, the ioctl has to fail with EFAULT. */
+/*
+ * Make the ioctl with @arg's struct at addresses that cannot be accessed, and at the
+ * end of edge, where only its first i bytes can be: each call has to fail with EFAULT.
+ */
 static void refuse_places(unsigned long request, const void *arg, size_t len)
 {
 	static const uint64_t nowhere[] = {
@@ -113,7 +120,10 @@ static void check_info(void)
 	ok(vfio_iommu_info(&container, &info));
 	len = info->argsz;
 	refuse_places(VFIO_IOMMU_GET_INFO, info, len);
-	/* The ioctl succeeds if arg ends exactly at the last byte of the writable page. */
+	/*
+	 * GET_INFO writes the struct back, so it fails on a read-only page. It succeeds
+	 * if the struct ends exactly at the last byte of the writable page.
+	 */
 	memcpy(edge, info, len);
 	refused(EFAULT, call(VFIO_IOMMU_GET_INFO, read_only));
 	at = (void *)(edge + PAGE - len);
@@ -135,7 +145,10 @@ static void check_map(void)
 	};
 
 	refuse_places(VFIO_IOMMU_MAP_DMA, &map, sizeof(map));
-	/* None of these calls has mapped memory, and the ioctl only reads the struct. */
+	/*
+	 * The refused calls have mapped nothing, so this one succeeds. MAP_DMA only
+	 * reads its struct, which may therefore be in a read-only page.
+	 */
 	memcpy(edge, &map, sizeof(map));
 	ok(call(VFIO_IOMMU_MAP_DMA, read_only));
 	refused(EEXIST, call(VFIO_IOMMU_MAP_DMA, read_only));
@@ -151,7 +164,10 @@ static void check_unmap(void)
 
 	refuse_places(VFIO_IOMMU_UNMAP_DMA, &unmap, sizeof(unmap));
 	refused(EEXIST, map_memory());
-	/* The ioctl has unmapped, but cannot write the size back. */
+	/*
+	 * UNMAP_DMA unmaps, and then fails because it cannot write the size back to the
+	 * read-only page. So the memory can be mapped again.
+	 */
 	memcpy(edge, &unmap, sizeof(unmap));
 	refused(EFAULT, call(VFIO_IOMMU_UNMAP_DMA, read_only));
 	ok(map_memory());
@@ -192,7 +208,10 @@ static int unmap_at(void *bitmap)
 	return call(VFIO_IOMMU_UNMAP_DMA, &unmap);
 }
 
-/* access_ok() refuses an address that no process can have; only then it is -EINVAL. */
+/*
+ * Call @at with bitmaps that the kernel cannot write to: -EFAULT. An address that no
+ * process can have is refused by access_ok() before: -EINVAL.
+ */
 static void check_bitmaps(int (*at)(void *bitmap))
 {
 	size_t i;

@@ -26,7 +26,7 @@ static struct vfio_container container;
 static struct vfio_device device;	/* with an IOMMU */
 static struct emu emu;
 static uint8_t *mem;			/* PAGES pages */
-static uint64_t bits[WORDS + 1];	/* the last word must not be written */
+static uint64_t bits[WORDS + 1];	/* the kernel must not write the last word */
 
 struct get {
 	struct vfio_iommu_type1_dirty_bitmap dirty;
@@ -94,7 +94,7 @@ static int dirty_log(uint32_t flags)
 	return vfio_dirty_log(&container, flags);
 }
 
-/* A correct request for so many pages from IOVA on. */
+/* A correct request for the dirty bits of @npages pages from IOVA on. */
 static struct get request(unsigned int npages)
 {
 	return (struct get){
@@ -173,7 +173,7 @@ static bool is_dirty(unsigned int page)
 	return bits[page / 64] >> page % 64 & 1;
 }
 
-/* Exactly these pages have to be dirty, of all for which the bitmap has bits. */
+/* In bits[], exactly the bits of @pages (in ascending order) have to be set. */
 static void expect_dirty(const unsigned int *pages, unsigned int count)
 {
 	unsigned int page, i = 0;
@@ -229,7 +229,7 @@ static void version_1_has_no_dirty_log(void **state)
 	refused(EACCES, dirty_log(START));
 	refused(EACCES, dirty_log(STOP));
 	refused(EACCES, get_bits(64));
-	/* The ioctl fails before it reads its argument. */
+	/* The ioctl fails before it reads its argument, so NULL is not EFAULT here. */
 	refused(EACCES, sys_ioctl(VFIO_IOMMU_DIRTY_PAGES, NULL));
 }
 
@@ -266,11 +266,14 @@ static void check_flags(void)
 	refused(EINVAL, dirty_log(START | STOP));
 	refused(EINVAL, dirty_log(STOP | GET));
 	refused(EINVAL, dirty_log(START | STOP | GET));
-	/* GET needs a struct vfio_iommu_type1_dirty_bitmap_get, but argsz does not include it. */
+	/*
+	 * dirty_log() passes an argsz that does not include the struct
+	 * vfio_iommu_type1_dirty_bitmap_get, which GET needs.
+	 */
 	refused(EINVAL, dirty_log(GET));
 }
 
-/* A correct request in which only this field is wrong. */
+/* A request that is correct except for @field has to fail with @error. */
 #define refused_get(error, field, value) \
 	do { \
 		struct get bad = request(64); \
@@ -289,7 +292,10 @@ static void check_range(void)
 	refused_get(EINVAL, range.iova, IOVA + 1);
 	refused_get(overflow, range.size, 0 - PAGE);
 	refused_get(overflow, range.iova, 0 - PAGE);
-	/* The range cuts the mapping at its end, at its start, at both. */
+	/*
+	 * Ranges that contain only a part of the mapping: all but its last page; all
+	 * but its first; and all but its last, with a page before the mapping.
+	 */
 	refused_get(EINVAL, range.size, 63 * PAGE);
 	refused_get(EINVAL, range.iova, IOVA + PAGE);
 	refused_get(EINVAL, range.iova, IOVA - PAGE);
@@ -303,7 +309,7 @@ static void check_bitmap(void)
 	refused_get(EINVAL, range.bitmap.size, 7);
 	refused_get(EINVAL, range.bitmap.size, 0);
 	refused_get(EINVAL, range.bitmap.size, BITMAP_MAX + 8);
-	/* An address that no process can have. */
+	/* An address that no process can have is EINVAL, not EFAULT. */
 	refused_get(EINVAL, range.bitmap.data, (void *)0xffff888000000000);
 	if (on_tether())
 		refused_get(EINVAL, range.bitmap.pgsize, 0);
@@ -321,17 +327,20 @@ static void dirty_pages_checks_its_arguments(void **state)
 	/* None of these calls has cleared a bit, or turned the log off. */
 	ok(get_bits(64));
 	expect_range(0, 64);
-	/* The bitmap may be larger than needed, and the range larger than the mapping. */
+	/* The range may be larger than the mapping: the other pages' bits are 0. */
 	ok(get_bits(PAGES));
 	expect_range(0, 64);
 }
 
-/* The backend does not ask the IOMMU, so any page may have been written to. */
+/*
+ * The backend does not ask the IOMMU which pages a device has written to, so each
+ * report has all mapped pages as dirty.
+ */
 static void with_an_iommu_every_page_is_dirty(void **state)
 {
 	ok(map_pages(0, 70));
 	ok(dirty_log(START));
-	/* ... also in a mapping that is made later, with a hole before it. */
+	/* A mapping made while the log is on; pages 70 to 129 are not mapped. */
 	ok(map_pages(130, 3));
 	ok(get_bits(128));
 	expect_range(0, 70);
@@ -342,7 +351,10 @@ static void with_an_iommu_every_page_is_dirty(void **state)
 	expect_pages(130, 131, 132);
 }
 
-/* Four mappings, of which some begin or end in the same word. */
+/*
+ * Make four mappings, some of which have bits in the same 64-bit word of the user's
+ * bitmap, and pin pages of each: one report has to have the bits of all of them.
+ */
 static void share_words(void)
 {
 	ok(map_pages(0, 3));
@@ -364,7 +376,10 @@ static void mappings_share_a_word_of_the_bitmap(void **state)
 	share_words();
 }
 
-/* In-tree keeps the bits that an earlier call has shifted, and shifts them once more. */
+/*
+ * In-tree shifts a mapping's own bitmap to align it with the user's words. It keeps
+ * shifted bits, and the next call shifts them once more, so it reports wrong pages.
+ */
 static void a_shared_word_is_the_same_again(void **state)
 {
 	share_words();
@@ -386,7 +401,10 @@ static void emulated_devices_dirty_what_they_pin_and_write(void **state)
 	uint8_t data[64];
 
 	ok(map_pages(0, PAGES));
-	/* Pages pinned before the log starts, unpinned before it starts, and never pinned. */
+	/*
+	 * Page 1 is pinned when the log starts, and so it is dirty. Page 2 is unpinned
+	 * again by then, and the other pages were never pinned.
+	 */
 	pin(1, 1);
 	pin(2, 1);
 	unpin(2);
@@ -402,10 +420,13 @@ static void emulated_devices_dirty_what_they_pin_and_write(void **state)
 	ok(get_bits(PAGES));
 	expect_pages(1, 70, 80, 81, 127, 128, 255);
 
-	/* Of these, only pages that are pinned can have been written to since. */
+	/* Since that report the device can have written only to pages still pinned. */
 	ok(get_bits(PAGES));
 	expect_pages(1, 127, 128);
-	/* A page is also dirty if it was pinned for a part of that time. */
+	/*
+	 * Page 127 was pinned for a part of the time since the last report, so it is in
+	 * this report, but not in the next.
+	 */
 	unpin(127);
 	ok(get_bits(PAGES));
 	expect_pages(1, 127, 128);
@@ -429,7 +450,7 @@ static void a_leaving_group_leaves_everything_dirty(void **state)
 	expect_clean();
 }
 
-/* Two pages: the first can be written to, the second not. */
+/* Returns two pages for a bitmap: the first can be written to, the second only read. */
 static uint8_t *half_a_bitmap(void)
 {
 	uint8_t *at = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
@@ -440,7 +461,10 @@ static uint8_t *half_a_bitmap(void)
 	return at;
 }
 
-/* In-tree has marked the pages of the mappings before the bad address clean. */
+/*
+ * In-tree marks a mapping's pages clean as soon as it has written their bits. So if it
+ * cannot write the bits of a later mapping, the earlier ones' dirty pages are lost.
+ */
 static void a_bad_bitmap_forgets_nothing(void **state)
 {
 	uint8_t *at = half_a_bitmap();
@@ -452,10 +476,10 @@ static void a_bad_bitmap_forgets_nothing(void **state)
 	expect_write(3, 0, 1);
 	expect_write(75, 0, 1);
 	expect_write(169, 0, 1);
-	/* The second mapping's words begin behind the end of the writable page. */
+	/* The bitmap's words for the second mapping begin behind the writable page. */
 	get.range.bitmap.data = (void *)(at + PAGE - 8);
 	refused(EFAULT, send(&get));
-	/* The end of the writable page lies in the second mapping's words. */
+	/* Of the two words for the second mapping, only the first is writable. */
 	get.range.bitmap.data = (void *)(at + PAGE - 16);
 	refused(EFAULT, send(&get));
 	ok(get_bits(PAGES));
@@ -465,7 +489,10 @@ static void a_bad_bitmap_forgets_nothing(void **state)
 	munmap(at, 2 * PAGE);
 }
 
-/* In-tree up to 6.12 refuses that range as one that wraps. */
+/*
+ * In-tree up to 6.12 refuses a range that ends at the last byte of the IOVAs: it takes
+ * iova + size, which is 0 then, for a range that wraps.
+ */
 static void bits_of_the_last_byte_can_be_had(void **state)
 {
 	const uint64_t top = 0 - 64 * PAGE;
@@ -475,7 +502,10 @@ static void bits_of_the_last_byte_can_be_had(void **state)
 	get.range.iova = top;
 	ok(send(&get));
 	expect_clean();
-	/* The container of an emulated device has usable IOVAs up to the last byte. */
+	/*
+	 * No IOMMU limits the IOVAs of a container that has only emulated devices, so
+	 * the last page of all IOVAs can be mapped.
+	 */
 	ok(vfio_dma_map(&container, mem, 0 - PAGE, PAGE, VFIO_DMA_RW));
 	ok(emu_write(&emu, 0 - PAGE, "x", 1));
 	ok(send(&get));
@@ -517,7 +547,10 @@ static void unmap_with_bitmap_checks_its_arguments(void **state)
 	expect_range(0, 64);
 }
 
-/* In-tree has unmapped the first mapping, and does not tell the program. */
+/*
+ * In-tree unmaps the first mapping, and then fails because it cannot write the bits of
+ * the second. Nothing tells the program that the first mapping is gone.
+ */
 static void unmap_with_a_bad_bitmap_unmaps_nothing(void **state)
 {
 	uint8_t *at = half_a_bitmap();
@@ -547,14 +580,17 @@ static void unmap_reports_the_dirty_pages(void **state)
 	expect_write(1, 0, 1);
 	expect_write(65, 0, 1);
 	expect_write(70, PAGE - 1, 2);
-	/* The device unpins the page when told of the unmap; the page is dirty nevertheless. */
+	/*
+	 * UNMAP_DMA first tells the driver of the unmap, which then unpins the page.
+	 * The page has to be reported as dirty nevertheless.
+	 */
 	pin(169, 1);
 	ok(send_unmap(&unmap));
 	assert_int_equal(unmap.unmap.size, 165 * PAGE);
 	expect_pages(1, 65, 70, 71, 169);
 	assert_int_equal(emu_unpin(&emu, IOVA + 169 * PAGE, 1), 0);
 
-	/* The mappings' bits went with them: new mappings there are clean. */
+	/* The bits were freed with the mappings: a new mapping there is clean. */
 	ok(map_pages(0, PAGES));
 	ok(get_bits(PAGES));
 	expect_clean();
@@ -565,7 +601,10 @@ static void unmap_reports_the_dirty_pages(void **state)
 	expect_clean();
 }
 
-/* Drivers are told of an unmap while the container's lock is not held. */
+/*
+ * Turns the log off while UNMAP_DMA tells the driver of the unmap, which emu_delay()
+ * makes last 1 s. The backend holds no container->lock meanwhile, so STOP succeeds.
+ */
 static void *stop_meanwhile(void *arg)
 {
 	sleep_ms(200);

@@ -24,7 +24,7 @@ static struct emu emu, second;
 static struct edu edu;
 static struct vfio_device target;
 static uint8_t *mem;		/* PAGES pages */
-static uint8_t *alias;		/* the same pages */
+static uint8_t *alias;		/* a second mmap() of the same pages */
 static uint8_t pattern[LEN], got[LEN];
 
 static int setup_type(unsigned long type)
@@ -123,7 +123,10 @@ static void emulated_device_pins_the_right_page(void **state)
 	assert_int_equal(emu.held, 1);
 	assert_int_equal(proc_pages_pinned(), pinned + 1);
 
-	/* It is the page that is pinned, not the address. */
+	/*
+	 * The page is pinned, not its address: after munmap() of the address the device
+	 * still writes to the page, which alias shows.
+	 */
 	munmap(mem + 6 * PAGE, PAGE);
 	ok(emu_poke(&emu, IOVA + 6 * PAGE + LEN, pattern, LEN));
 	assert_memory_equal(alias + 6 * PAGE + LEN, pattern, LEN);
@@ -132,7 +135,11 @@ static void emulated_device_pins_the_right_page(void **state)
 	assert_int_equal(proc_pages_pinned(), pinned);
 }
 
-/* The memory is untouched and private: the process gets a page of its own when it writes. */
+/*
+ * The device pins private memory for reading before the process has touched it. That
+ * must pin the page to which the process writes later, not the zero page: a write to
+ * memory that has the zero page gives the process another page.
+ */
 static void emulated_device_reads_what_is_written_later(void **state)
 {
 	uint8_t *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -143,7 +150,7 @@ static void emulated_device_reads_what_is_written_later(void **state)
 	assert_int_equal(emu_pin(&emu, IOVA, 1, EMU_PROT_READ), 1);
 	memcpy(own, pattern, LEN);
 	ok(emu_peek(&emu, IOVA, got, LEN));
-	/* 6.1's in-tree module has pinned the zero page. */
+	/* 6.1's in-tree module has pinned the zero page, so its device reads zeros. */
 	if (on_tether() || !kernel_before(6, 2))
 		assert_memory_equal(got, pattern, LEN);
 	else
@@ -157,7 +164,7 @@ static void emulated_pins_need_version_2(void **state)
 	ok(map_all());
 	assert_int_equal(pin(&emu, 0, 1), -EACCES);
 	assert_int_equal(emu.held, 0);
-	/* Reading and writing do not charge. */
+	/* emu_write() charges nothing, and works in a version 1 container, too. */
 	ok(emu_write(&emu, IOVA, pattern, LEN));
 	assert_memory_equal(mem, pattern, LEN);
 }
@@ -176,7 +183,10 @@ static void emulated_pin_checks_the_mapping(void **state)
 	if (on_tether() || !kernel_before(7, 0))
 		assert_int_equal(emu_pin(&emu, -PAGE, 2, EMU_PROT_READ),
 				 -EOVERFLOW);
-	/* If the last page is missing or may not be written, no page of the range is pinned. */
+	/*
+	 * If only the last page of a range is not mapped, or may not be written, no
+	 * page of the range is pinned.
+	 */
 	assert_int_equal(emu_pin(&emu, IOVA + 6 * PAGE, 2, EMU_PROT_WRITE),
 			 -EINVAL);
 	assert_int_equal(pin(&emu, 2, 2), -EPERM);
@@ -192,7 +202,7 @@ static void emulated_pin_checks_the_mapping(void **state)
 	assert_int_equal(emu_pin(&emu, IOVA + 5 * PAGE, 2, EMU_PROT_WRITE), 2);
 	assert_int_equal(emu.held, 5);
 
-	/* The range is mapped, but the process has unmapped its memory there. */
+	/* The IOVA is mapped for DMA, but the process has unmapped its memory. */
 	munmap(mem + PAGE, PAGE);
 	assert_int_equal(pin(&emu, 1, 1), -EFAULT);
 }
@@ -214,7 +224,10 @@ static void pin_device_memory(struct vfio_container *with)
 	vfio_device_close(&target);
 }
 
-/* This holds for a device that is in the same container, and for one in another. */
+/*
+ * The memory is that of a device in the emulated device's container, and then that of a
+ * device in another container.
+ */
 static void emulated_device_cannot_pin_device_memory(void **state)
 {
 	struct vfio_container other;
@@ -239,18 +252,27 @@ static void pages_are_charged_once(void **state)
 	assert_int_equal(pin(&emu, 0, 1), 1);
 	assert_int_equal(pin(&second, 2, 4), 4);
 	assert_int_equal(locked_pages(), locked + 6);
-	/* Page 0 has two pins, and page 3 is pinned by the second device, too. */
+	/*
+	 * Page 0 had two pins, and the second device has pinned pages 2 and 3, too. So
+	 * of the four pages only page 1 has no pin any more.
+	 */
 	assert_int_equal(unpin(&emu, 0, 4), 4);
 	assert_int_equal(locked_pages(), locked + 5);
 
-	/* With an IOMMU all pages are charged; those pinned before are not charged again. */
+	/*
+	 * Once a device with an IOMMU comes, all mapped pages are charged, and the page
+	 * that edu_open() maps. Pages charged for pins are not charged again.
+	 */
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
 	assert_int_equal(locked_pages(), locked + PAGES + 1);
 	assert_int_equal(pin(&emu, 8, 4), 4);
 	assert_int_equal(unpin(&second, 5, 1), 1);
 	assert_int_equal(locked_pages(), locked + PAGES + 1);
 
-	/* Without it, the pages that are pinned at that time are: 0, 2 to 4, 8 to 11. */
+	/*
+	 * When that device has left, only the pages that emulated devices have pinned
+	 * are charged: 0, 2 to 4, 8 to 11.
+	 */
 	edu_close(&edu);
 	assert_int_equal(locked_pages(), locked + 8);
 	assert_int_equal(unpin(&emu, 0, PAGES), 5);
@@ -258,7 +280,10 @@ static void pages_are_charged_once(void **state)
 	assert_int_equal(locked_pages(), locked);
 }
 
-/* Runs in a child; arg is a number. Pins are charged while no IOMMU has the memory mapped. */
+/*
+ * Runs in a child that may lock two pages. The container has no device with an IOMMU,
+ * so pins are charged. Returns 0, or the number of the check that failed.
+ */
 static int pins_over_the_limit(void *arg)
 {
 	long before = proc_status_kb(0, "VmLck");
@@ -304,13 +329,13 @@ static void mappings_stay_with_an_emulated_device(void **state)
 	ok(emu_write(&emu, IOVA + PAGE, pattern, LEN));
 	assert_memory_equal(mem + PAGE, pattern, LEN);
 
-	/* The mappings also work for the next device with an IOMMU. */
+	/* The next device with an IOMMU reaches the same mappings. */
 	ok(edu_open(&edu, &container, EDU_B, IOVA_B));
 	ok(edu_write(&edu, IOVA + 2 * PAGE, pattern, LEN));
 	assert_memory_equal(mem + 2 * PAGE, pattern, LEN);
 	edu_close(&edu);
 
-	/* The mappings are removed with the emulated device. */
+	/* When the last device leaves, here the emulated one, no mapping stays. */
 	emu_close(&emu);
 	ok(emu_open(&emu, &container, 0));
 	ok(map_all());
@@ -339,11 +364,14 @@ static void unmap_tells_emulated_devices(void **state)
 	assert_int_equal(pin(&emu, 7, 1), 1);
 	assert_int_equal(pin(&second, 6, 1), 1);
 
-	/* No page is pinned there, so no driver is told. */
+	/* No page of the first mapping is pinned, so no driver is told of its unmap. */
 	ok(vfio_dma_unmap(&container, IOVA, 4 * PAGE, NULL));
 	assert_int_equal(emu_notices(&emu, &iova, &len), 0);
 
-	/* All devices are told, and of the whole mapping, not of their pins or of the range. */
+	/*
+	 * The driver of each device is told of the whole mapping that has pins: not
+	 * only of its own pins, and not of the range of the ioctl.
+	 */
 	ok(vfio_dma_unmap(&container, IOVA, 12 * PAGE, &unmapped));
 	assert_int_equal(unmapped, 8 * PAGE);
 	expect_notice(&emu, 4, 4);
@@ -352,7 +380,7 @@ static void unmap_tells_emulated_devices(void **state)
 	assert_int_equal(locked_pages(), locked);
 	assert_int_equal(pin(&emu, 5, 1), -EINVAL);
 
-	/* If the range may not be unmapped, no driver is told. */
+	/* If an unmap is refused, since it would split a mapping, no driver is told. */
 	ok(map_all());
 	assert_int_equal(pin(&emu, 0, 1), 1);
 	refused(EINVAL, vfio_dma_unmap(&container, IOVA, PAGE, NULL));
@@ -363,7 +391,10 @@ static void unmap_tells_emulated_devices(void **state)
 	expect_notice(&emu, 0, PAGES);
 }
 
-/* Drivers are told once for each mapping with pins, however many there are. */
+/*
+ * One unmap removes many mappings with pins: the driver is told once of each, and gives
+ * all pins back.
+ */
 static void unmap_has_pins_of_many_mappings_given_back(void **state)
 {
 	long pinned = proc_pages_pinned(), locked = locked_pages();
@@ -383,7 +414,10 @@ static void unmap_has_pins_of_many_mappings_given_back(void **state)
 	assert_int_equal(locked_pages(), locked);
 }
 
-/* In-tree crashes the kernel here (BUG_ON), or leaks the pages. */
+/*
+ * If a driver does not give its pins back, in-tree crashes the kernel (BUG_ON), or
+ * leaks the pages.
+ */
 static void unmap_is_refused_while_a_driver_keeps_its_pins(void **state)
 {
 	long pinned = proc_pages_pinned();
@@ -427,7 +461,7 @@ static void emulated_device_reads_and_writes(void **state)
 	memcpy(got, mem + 8 * PAGE, LEN);
 	refused(EPERM, emu_write(&emu, IOVA + 8 * PAGE, pattern, LEN));
 	assert_memory_equal(mem + 8 * PAGE, got, LEN);
-	/* A mapping without READ can be neither read nor written. */
+	/* In a mapping without READ, dma_rw refuses reads and also writes. */
 	memcpy(got, mem + 9 * PAGE, LEN);
 	refused(EPERM, emu_write(&emu, IOVA + 9 * PAGE, pattern, LEN));
 	assert_memory_equal(mem + 9 * PAGE, got, LEN);
@@ -454,7 +488,10 @@ static void emulated_device_reads_and_writes_from_a_kernel_thread(void **state)
 	refused(EFAULT, emu_worker_read(&emu, IOVA + 2 * PAGE, got, LEN));
 }
 
-/* The child's device writes to memory that the parent has mapped. */
+/*
+ * Runs in the child: attaches the group of EDU_A to the parent's container, and has
+ * EDU_A write to memory that the parent has mapped for DMA.
+ */
 static int as_another_process(void)
 {
 	int ret = edu_open(&edu, &container, EDU_A, IOVA_A);
@@ -465,7 +502,10 @@ static int as_another_process(void)
 	return ret;
 }
 
-/* The memory of the process that mapped is pinned when another process attaches the group. */
+/*
+ * When the child attaches the container's first group with an IOMMU, the backend has to
+ * pin the memory of the parent, which made the mapping, and not the child's.
+ */
 static void another_process_can_bring_the_first_iommu(void **state)
 {
 	long pinned = proc_pages_pinned(), locked = locked_pages();
@@ -492,7 +532,10 @@ static void emulated_and_real_devices_share_a_container(void **state)
 	assert_int_equal(pin(&emu, 3, 1), 1);
 	ok(edu_open(&edu, &container, EDU_A, IOVA_A));
 
-	/* Emulated and real devices reach each mapping, whichever was there when it was made. */
+	/*
+	 * Both devices reach a mapping that was made before the real device was
+	 * attached, and then a mapping that was made after that.
+	 */
 	ok(edu_write(&edu, IOVA + 3 * PAGE, pattern, LEN));
 	ok(emu_peek(&emu, IOVA + 3 * PAGE, got, LEN));
 	assert_memory_equal(got, pattern, LEN);
@@ -515,7 +558,8 @@ static void emulated_and_real_devices_share_a_container(void **state)
 
 /*
  * A container with only emulated devices does not know which IOVAs are reserved for
- * interrupts, so it may have mappings there. error 0: attaching may fail with any error.
+ * interrupts, so it may have a mapping there. Then a group for which @iova is reserved
+ * has to be refused, with @error, or with any errno if @error is 0.
  */
 static void expect_late_group_refused(uint64_t iova, int error)
 {
@@ -526,7 +570,7 @@ static void expect_late_group_refused(uint64_t iova, int error)
 	ret = vfio_device_open(&late, &container, EDU_B);
 	if (!ret || (error && ret != -error))
 		broken("a group comes to a mapping at %#lx: %d", iova, ret);
-	/* The devices that were there before work as before. */
+	/* The emulated device, which was there before, works as before. */
 	ok(emu_write(&emu, iova, pattern, LEN));
 	assert_memory_equal(mem, pattern, LEN);
 	assert_int_equal(pin(&emu, 0, 1), -EINVAL);
@@ -539,7 +583,7 @@ static void expect_late_group_refused(uint64_t iova, int error)
 	vfio_device_close(&late);
 }
 
-/* The last usable IOVA of a container that has the late group. */
+/* The last usable IOVA of a container that has the group of EDU_B, the late group. */
 static uint64_t last_iova(void)
 {
 	struct vfio_container other;
@@ -566,8 +610,9 @@ static void late_group_is_refused_where_its_reserved_range_is_mapped(void **stat
 	/*
 	 * A mapping above the IOVAs that the late group's IOMMU can address. If the
 	 * container had no IOMMU before, in-tree leaves this check to the IOMMU driver,
-	 * whose errno may be any. Not with in-tree on Arm: there the driver also prints a
-	 * warning, and a warning in the kernel log fails the boot.
+	 * whose errno may be any. This is not tried on in-tree on Arm: that IOMMU
+	 * driver also prints a warning, and a warning in the kernel log counts as a
+	 * failed test.
 	 */
 	if (last_iova() < 1ULL << 60 && (on_tether() || !on_arm()))
 		expect_late_group_refused(1ULL << 60,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * <linux/vfio_tether.h>: how a program detects tether, asks which of its memory
- * devices reach, and is notified when that changes.
+ * <linux/vfio_tether.h>: how a program detects tether, asks how much of the memory that
+ * it has mapped can be reached by devices, and is notified when that changes.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -99,7 +99,10 @@ static void query_counts_what_is_in_the_range(void **state)
 	assert_int_equal(q.revoked, 0);
 	assert_int_equal(q.gone, 0);
 
-	/* The range may be any: the last page of one mapping, all but one byte of the other. */
+	/*
+	 * A range may begin and end anywhere. This one has the last page of the RAM,
+	 * and all but the last byte of the device memory.
+	 */
 	ok(rig_query(IOVA - PAGE, PAGE + RIG_LEN - 1, &q));
 	assert_int_equal(q.mappings, 2);
 	assert_int_equal(q.pinned, PAGE);
@@ -110,7 +113,7 @@ static void query_counts_what_is_in_the_range(void **state)
 	assert_int_equal(q.mirrors, 0);
 	assert_int_equal(q.pinned + q.live + q.revoked + q.gone, 0);
 
-	/* The whole container: includes the initiators' own memory. */
+	/* Size 0 asks for the whole container, with the initiators' own buffers. */
 	ok(rig_query(0, 0, &q));
 	assert_true(q.mappings > 2);
 	assert_true(q.pinned > RAM_LEN);
@@ -194,7 +197,7 @@ static void eventfd_can_be_replaced_and_cleared(void **state)
 	munmap(rig.map, PAGE);
 	assert_int_equal(told(events, 0), 0);
 	assert_true(told(other, 0) >= 1);
-	/* Read until there are no further events. */
+	/* Restoring the rest of the device memory signals, too: read that away. */
 	while (told(other, 300))
 		;
 	ok(set_eventfd(-1));
@@ -228,7 +231,10 @@ static void eventfd_checks_its_arguments(void **state)
 	close(file);
 }
 
-/* The kernel's number of an eventfd, which is the lowest that was free. */
+/*
+ * The kernel's ID of an eventfd. A new eventfd gets the lowest ID that is free, so the
+ * ID of an eventfd that the container still holds is not given again.
+ */
 static int eventfd_id(int fd)
 {
 	char path[64], text[512];

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Processes that end slowly. Before an ending process's memory is freed, the process
- * waits in exit_aio() for its asynchronous reads, which these tests answer as late as
- * they want. Meanwhile its mm has no users, but still all VMAs. Whatever memory such a
- * process has mapped for DMA, no other process may have to wait for its end, and no
- * device may reach memory that is off.
+ * Processes that end slowly. Before an ending process frees its memory, it waits in
+ * exit_aio() for its asynchronous reads. Here these are reads of a FUSE file system
+ * (slow_fs.h) that answers as late as a test wants. Meanwhile the process's mm has no
+ * users, but still has all VMAs. If such a process has mapped memory for DMA, no other
+ * process may have to wait for its end, and no device may reach device memory that is
+ * switched off.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -24,9 +25,15 @@
 #include "rig.h"
 #include "slow_fs.h"
 
-/* Work that does not wait is done by then, even on a busy machine; else it never will be. */
+/*
+ * Work that must not wait for the slow file system has to be done within this time,
+ * which is enough on a busy machine. Work that does wait is never done in time.
+ */
 #define SOON_S		(20 * patience())
-/* By then the module has checked for ending processes and for memory that is on. */
+/*
+ * Within this time the module has made its periodic checks, both every 10 ms: for mms
+ * without users, and for device memory that is on again.
+ */
 #define LOOK_MS		(100 * patience())
 #define CHILD_LEN	(2 * MIB)
 
@@ -68,7 +75,7 @@ static bool soon(bool (*done)(void *arg), void *arg)
 	return true;
 }
 
-/* Is the last thread of the process in this function of the kernel? */
+/* Is @function in the kernel stack of this process's main thread, or kernel thread? */
 static bool stack_has(pid_t pid, const char *function)
 {
 	char path[64], text[4096] = "";
@@ -79,8 +86,9 @@ static bool stack_has(pid_t pid, const char *function)
 }
 
 /*
- * True if the process waits in exit_aio(), by the kernel stack of its last thread. To read
- * another file of /proc might take a reference to its mm, and make this test's put the last.
+ * True if the process waits in exit_aio(). This reads only its kernel stack: a read of
+ * another file in /proc might take a reference to its mm, and then this test would drop
+ * the last reference and run exit_aio() itself.
  */
 static bool is_ending(void *pid)
 {
@@ -95,8 +103,9 @@ static bool reads_wait(void *count)
 static int tell_child;
 
 /*
- * A child that has called map(arg) and has started an asynchronous read, which the file
- * system may have answered. It exits when its pipe is closed or when it is killed.
+ * Fork a child, and return when it has called map(arg) and started an asynchronous
+ * read. The file system may have answered that read by then. The child exits when
+ * tell_child is closed, or when it is killed.
  */
 static pid_t spawn_answered(int (*map)(void *arg), void *arg)
 {
@@ -124,7 +133,10 @@ static pid_t spawn_answered(int (*map)(void *arg), void *arg)
 	return pid;
 }
 
-/* The same, and the file system has not answered the child's read. */
+/*
+ * Like spawn_answered(), but returns only when the file system has the child's read and
+ * keeps it unanswered, so that the child's end will wait for it in exit_aio().
+ */
 static pid_t spawn(int (*map)(void *arg), void *arg)
 {
 	unsigned int reads = slow_fs_waiting(&fs) + 1;
@@ -141,8 +153,9 @@ static void let_child_exit(void)
 }
 
 /*
- * Maps a part of an mmap() of the whole BAR. Up to 6.9 a fault fills the whole VMA, so
- * restore's fault takes long enough for a kill to come in the middle of it.
+ * Maps CHILD_LEN bytes of the target's BAR for DMA, but mmap()s the whole BAR: up to
+ * 6.9 one fault fills the page tables of the whole VMA. So when tether restores the
+ * mapping, its fault takes so long that a test can kill the process meanwhile.
  */
 static int map_target(void *iova)
 {
@@ -154,8 +167,10 @@ static int map_target(void *iova)
 }
 
 /*
- * Up to 6.9 vfio-pci does not zap the memory of an mm without users. For VFIO the memory
- * is off during the DMA; the host turns it on meanwhile, so that bytes could arrive.
+ * Up to 6.9 vfio-pci does not zap the VMAs of an mm without users when the device's
+ * memory is switched off, so no notifier tells the backend. During the DMA the memory
+ * is off for VFIO, but host_decoding() has it on, so that the bytes show whether the
+ * DMA passed.
  */
 static void memory_of_an_ending_process_that_goes_off_is_revoked(void **state)
 {
@@ -172,7 +187,7 @@ static void memory_of_an_ending_process_that_goes_off_is_revoked(void **state)
 	expect_blind_dma_blocked(IOVA, 0);
 }
 
-/* The module restores no mirror of an mm without users. */
+/* Tether restores no mapping of device memory for an mm without users. */
 static void memory_of_an_ending_process_does_not_come_back(void **state)
 {
 	child = spawn(map_target, (void *)IOVA);
@@ -183,7 +198,7 @@ static void memory_of_an_ending_process_does_not_come_back(void **state)
 	expect_blocked(IOVA, 0);
 }
 
-/* How many kernel threads are in a function, by their stacks in /proc. */
+/* How many kernel workers have @function in their stack (/proc/PID/stack). */
 static unsigned int kernel_threads_in(const char *function)
 {
 	char path[300], text[64];
@@ -206,8 +221,9 @@ static unsigned int kernel_threads_in(const char *function)
 }
 
 /*
- * A process is killed while restore reads its memory. The process's own thread has to
- * carry out its end, not a kernel worker.
+ * Processes are killed while restore, in a kernel worker, reads their memory. If
+ * restore held their mm, the worker would drop the last reference and wait in
+ * exit_aio(); the process's own thread has to do that.
  */
 static void an_end_amid_restore_is_the_process_s_own(void **state)
 {
@@ -253,7 +269,10 @@ static void open_use(struct use *u, unsigned int number)
 	ok(emu_open(&u->emu, &u->container, number));
 }
 
-/* The file system answers by now. */
+/*
+ * The caller has made the file system answer all reads, so neither the thread that pins
+ * nor the child's end waits any more.
+ */
 static void close_use(struct use *u)
 {
 	if (u->thread)
@@ -293,7 +312,7 @@ static int teardown_two_uses(void **state)
 	return teardown_use(state);
 }
 
-/* Maps a page whose first access waits for the test's file system. */
+/* Maps for DMA a page whose first access waits for the test's file system. */
 static int map_slow_page(void *arg)
 {
 	struct use *u = arg;
@@ -321,7 +340,10 @@ static int map_slow_page_and_another(void *arg)
 	return ret ?: map_slow_page(arg);
 }
 
-/* Start to pin the child's slow page, which waits; the child also has a read outstanding. */
+/*
+ * In a thread, start to pin the child's slow page, and return when the file system has
+ * two unanswered reads: that of the pin, and the one for which the child's end waits.
+ */
 static void start_use(struct use *u, int (*map)(void *arg))
 {
 	unsigned int reads = slow_fs_waiting(&fs) + 2;
@@ -352,9 +374,9 @@ static bool is_set(void *flag)
 }
 
 /*
- * The process ends while its page is being pinned, so the pin has the last reference to
- * its mm. Neither the container nor the thread that asked for the pin may wait for the
- * rest of that process's end.
+ * The child ends while its page is being pinned, so the pin holds the last reference to
+ * its mm, and the put of that reference waits in exit_aio(). Neither the thread that
+ * pins nor other calls on the container may wait for that put.
  */
 static void the_last_put_of_a_process_holds_up_nobody(void **state)
 {
@@ -373,7 +395,10 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, map_and_tell, &done), 0);
 	in_time = soon(is_set, &done);
 	if (in_time) {
-		/* Until the last put is done, the container uses only the caller's own memory. */
+		/*
+		 * Until the last put is done, the container refuses to use the memory
+		 * of processes other than the caller.
+		 */
 		refused(EBUSY, emu_pin(&use.emu, IOVA + 2 * PAGE, 1, EMU_PROT_READ));
 		assert_int_equal(emu_pin(&use.emu, IOVA + PAGE, 1, EMU_PROT_READ), 1);
 		assert_int_equal(emu_unpin(&use.emu, IOVA + PAGE, 1), 1);
@@ -383,7 +408,7 @@ static void the_last_put_of_a_process_holds_up_nobody(void **state)
 	assert_true(in_time);
 }
 
-/* Keeps restore busy with the device until the process is killed. */
+/* Resets the device again and again, so that restore is at work when the kill comes. */
 static void *reset_for_ever(void *arg)
 {
 	for (;;)
@@ -473,7 +498,10 @@ static bool owes_nothing(void *pid)
 	return proc_status_kb(*(pid_t *)pid, "VmLck") <= (long)PAGE / 1024;
 }
 
-/* A process that unmaps from IOVA on, and so waits for an mmap_lock, is killed meanwhile. */
+/*
+ * Fork a process that unmaps @size bytes from IOVA on, which waits for the mmap_lock of
+ * the child that pays for them, and kill it. It has to end before the lock is free.
+ */
 static void kill_amid_unmap(uint64_t size)
 {
 	bool in_time;
@@ -494,10 +522,10 @@ static void kill_amid_unmap(uint64_t size)
 }
 
 /*
- * The memory is charged to another process. A pin of a page of that process whose fault
- * the file system does not answer (its slow page) holds its mmap_lock. A process that
- * unmaps the memory, and so waits for that lock to take the charge back, can be killed,
- * and nothing stays charged.
+ * The memory is charged to use.child. A thread that pins the child's slow page holds
+ * the child's mmap_lock until the file system answers. A process that unmaps the memory
+ * waits for this lock, to take the charge back. It can be killed while it waits, and
+ * the charge is taken back nevertheless.
  */
 static void who_waits_to_take_a_charge_back_can_be_killed(void **state)
 {
@@ -516,7 +544,10 @@ static void two_processes_charges_are_taken_back(void **state)
 	assert_true(soon(owes_nothing, &other_use.child));
 }
 
-/* Its container also has the emulated device and a mirror. */
+/*
+ * Further devices in use.container: edu gives it an IOMMU, and target2 has the device
+ * memory that is mmap()ed at map2, for a test to map for DMA.
+ */
 static struct edu edu;
 static struct vfio_device target2;
 static uint8_t *map2;
@@ -550,8 +581,9 @@ static bool no_worker_is_in_the_module(void *arg)
 }
 
 /*
- * Mapping a slow page holds container->lock for as long as the test wants. Restore has
- * memory that is on again, but must not wait for the lock in a worker: it tries later.
+ * A child that maps a slow page holds container->lock until the file system answers.
+ * Meanwhile target2's memory goes off and on, so that restore has work to do. Its
+ * worker must not wait for the lock, but has to end, and try again later.
  */
 static void restore_does_not_wait_for_the_container(void **state)
 {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every allocation fails once. Each call is repeated with its first, second, third
- * ... allocation failing, until it makes no further allocation, and then with all
- * page allocations failing from the first, second, third on. A call that returns an
- * error must have changed nothing, and has to succeed when it is made again. A call
- * that succeeds although an allocation failed has to have done all of its work.
+ * Every allocation that the kernel makes for a call fails once. A test repeats its call
+ * with the first, second, third ... allocation failing, until the call makes no further
+ * allocation; and then with all page allocations failing from the first, second, third
+ * on. A call that returns an error must have changed nothing, and has to succeed when
+ * it is made again. A call that succeeds although an allocation failed has to have done
+ * all of its work.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@
  * struct call - One call, and how to check its effect
  * @make: makes the call: 0 or -errno
  * @undo: undoes a call that succeeded: 0 or -errno
- * @check: fails the test unless devices reach what they should, with the call done or not
+ * @check: fails the test unless devices reach exactly what they should; its argument
+ *	   tells whether the call has succeeded. May be NULL
  */
 struct call {
 	int (*make)(void);
@@ -46,10 +48,10 @@ struct state {
 	long pins;			/* pages pinned on the whole machine */
 };
 
-static struct vfio_container *asked;	/* the container whose info the state has */
-static uint8_t *ram;			/* what the calls map */
+static struct vfio_container *asked;	/* look() asks this container for GET_INFO */
+static uint8_t *ram;			/* the RAM that the calls map */
 static size_t len;
-static uint64_t bar_iova;		/* where they map device memory */
+static uint64_t bar_iova;		/* IOVA at which the calls map device memory */
 
 /* --- The loop ------------------------------------------------------------ */
 
@@ -89,7 +91,7 @@ static void expect_same(const struct state *before, const char *when,
 		       nth, s.pins, before->pins);
 }
 
-/* Which allocations fail: the nth, or those of pages from the nth on. */
+/* Which allocations fail: only the nth, or the nth page allocation and all after it. */
 struct mode {
 	const char *name;
 	void (*arm)(unsigned int nth);
@@ -103,7 +105,10 @@ static const struct mode modes[] = {
 	[FROM_THERE_ON] = { "all from one on", fail_pages_arm, fail_pages_disarm },
 };
 
-/* True if the call made so many allocations that one has failed. */
+/*
+ * Make the call with this failure armed, and check its effect. Returns true if the call
+ * made so many allocations that one has failed.
+ */
 static bool with_nth_failing(const struct call *c, const struct mode *mode,
 			     unsigned int nth, unsigned int *errors)
 {
@@ -131,7 +136,7 @@ static bool with_nth_failing(const struct call *c, const struct mode *mode,
 	return failed;
 }
 
-/* Returns how many allocations there were. */
+/* Make the call with nth = 1, 2, 3 ... until none fails; return how many failed. */
 static unsigned int fail_each_in(const struct call *c, const struct mode *mode)
 {
 	unsigned int nth = 1, errors = 0;
@@ -166,7 +171,10 @@ static void fail_each(const struct call *c)
 	expect_some(fail_each_of(c));
 }
 
-/* For calls after whose failure the kernel itself needs memory to undo them. */
+/*
+ * For calls that the kernel cannot undo, after one allocation has failed, without a
+ * further allocation. So only one may fail at a time.
+ */
 static void fail_each_alone(const struct call *c)
 {
 	expect_some(fail_each_in(c, &modes[ALONE]));
@@ -256,8 +264,9 @@ static void check_ram(bool mapped)
 }
 
 /*
- * If the kernel's driver leaves entries behind when it runs out of memory, they are
- * in the middle of the range that it was asked to map, not at its ends.
+ * If the IOMMU driver runs out of memory while it maps, it may leave entries behind.
+ * They are in the middle of the range that it was asked to map, not at its ends. So try
+ * DMA in steps of STRIDE.
  */
 static void expect_nothing_lands(void)
 {
@@ -325,7 +334,10 @@ static void mapping_untouched(void **state)
 	fail_each(&c);
 }
 
-/* Maps a file's pages in reverse order, so that no two are adjacent. */
+/*
+ * mmap() a file's pages one by one, the last one first, so that no two pages with
+ * adjacent user addresses are physically adjacent.
+ */
 static void get_scattered(void)
 {
 	int fd = memfd_create("scattered", MFD_CLOEXEC);
@@ -341,9 +353,9 @@ static void get_scattered(void)
 }
 
 /*
- * The first page of a segment decides how the segment is pinned, up to where memory of
- * another kind begins; here it is hugetlb. The same page of a file, mapped twice, must
- * not become one extent.
+ * A mapping of 4 MiB of hugetlb memory and 2 MiB of other memory, which tether pins in
+ * different ways: hugetlb memory by the folio, other memory by the page. The hugetlb
+ * memory is the same page of a file twice, which must not become one extent.
  */
 static void mapping_hugetlb(void **state)
 {
@@ -408,7 +420,7 @@ static void unmapping_much(void **state)
 
 /* --- Device memory ------------------------------------------------------- */
 
-/* Maps device memory that the process has not touched: its page tables have no entry. */
+/* mmap() device memory and do not touch it: the process's page tables have no entry. */
 static void *get_device(void *at, size_t size)
 {
 	void *bar = vfio_region_mmap(&rig.device, TARGET_BAR, 0, size,
@@ -445,10 +457,10 @@ static void check_device(bool mapped)
 
 /*
  * If munmap() runs out of memory while it splits a VMA, 6.1's vfio-pci removes the
- * page-table entries of a part, but believes that all are present, and never fills the
- * missing ones again. Restore needs one entry in each GiB that a mirror reaches into. So
- * the reserved range lies in a single GiB: then restore needs only its first entry,
- * which such a munmap() does not remove.
+ * page-table entries of a part of the VMA, but believes that all are present, and never
+ * fills the missing ones again. Restore has to find one entry in each GiB that the
+ * mapped memory reaches into. So the reserved range lies in a single GiB: then restore
+ * needs only the range's first entry, which such a munmap() does not remove.
  */
 static void reserve_device(void)
 {
@@ -508,7 +520,7 @@ static void mapping_a_mixture(void **state)
 	fail_each(&c);
 }
 
-/* Several mappings at once, RAM and device memory. */
+/* Map ram as several mappings of four pages, some of RAM, some of device memory. */
 static int map_several(void)
 {
 	size_t i;
@@ -555,8 +567,9 @@ static int mend(void)
 }
 
 /*
- * If there is no memory to record which pieces remain, the module may give them up,
- * too. Devices may then reach less than the CPU does, but never more.
+ * After munmap() of the page at HOLE devices must not reach it. The rest is not
+ * checked: if there is no memory to record the pieces that remain, the module gives
+ * them up, too, and devices reach less than the CPU does, but never more.
  */
 static void check_cut(bool done)
 {
@@ -699,7 +712,10 @@ static int move_there(void)
 	return move_to(new_map);
 }
 
-/* Move the memory back, and leave no page-table entries at the new address. */
+/*
+ * Set the old address again, and leave no page-table entries at the new address. At the
+ * end a new address has to be set, as before the call.
+ */
 static int move_back(void)
 {
 	int ret = make_stale();
@@ -798,10 +814,10 @@ static int put_group(void)
 }
 
 /*
- * No allocation fails during this call. On older kernels the IOMMU core cannot return an
- * error when a group is detached: it warns, and the group is unusable afterwards, with
- * any backend. A put_group() that fails ends with the same detaching, so only one
- * allocation at a time may fail in it.
+ * No test lets an allocation fail in this call: if detaching a group fails, the IOMMU
+ * core of older kernels cannot return the error. It warns, and the group is unusable
+ * afterwards, with any backend. A put_group() that fails ends with the same detaching,
+ * so tests let only one allocation at a time fail in it (fail_each_alone()).
  */
 static int take_group(void)
 {
@@ -813,7 +829,10 @@ static int set_iommu(void)
 	return ioctl(other.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) ? -errno : 0;
 }
 
-/* When its last group leaves, a container loses its backend: set the container up anew. */
+/*
+ * Undo set_iommu(): a container loses its backend when its last group leaves. So take
+ * the group out, and put it in again.
+ */
 static int reset_container(void)
 {
 	int ret = take_group();
@@ -857,7 +876,10 @@ static void attaching_a_second_group(void **state)
 	fail_each_alone(&c);
 }
 
-/* The memory has more extents than are recorded, so they are read from the page tables. */
+/*
+ * The memory is so scattered that tether remembers no extents of it, and reads them
+ * from the IOMMU's page tables when the second group comes.
+ */
 static void attaching_a_second_group_to_scattered_memory(void **state)
 {
 	static const struct call c = { put_group, take_group, check_all_there };
@@ -917,7 +939,10 @@ static int teardown_emu(void **state)
 	return emu_unload();
 }
 
-/* If the emulated driver itself lacks memory, it keeps the pins that it has recorded. */
+/*
+ * If the emulated device's own driver cannot allocate the record of a pin, it returns
+ * an error, but keeps the pins that it has recorded before: unpin these.
+ */
 static int pin(void)
 {
 	int ret = emu_pin(&emu, IOVA, 4, EMU_PROT_READ | EMU_PROT_WRITE);
@@ -978,7 +1003,10 @@ static void attaching_the_first_group(void **state)
 	get_device(ram + MIXED_AT, MIXED_LEN);
 	ok(map_other());
 	ok(emu_pin(&emu, IOVA, 2, EMU_PROT_READ) == 2 ? 0 : -EILSEQ);
-	/* GET_INFO has usable IOVAs only after the container has had its first group. */
+	/*
+	 * GET_INFO has usable IOVAs only after the container has had its first group,
+	 * and must say the same before and after the calls below.
+	 */
 	ok(put_group());
 	ok(take_group());
 	fail_each_alone(&c);

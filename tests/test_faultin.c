@@ -2,7 +2,8 @@
 /*
  * Memory that no process has touched before it is mapped for DMA: which threads fault
  * it in, which cgroup is charged, and how much of it is allocated if the mapping fails.
- * Also memory that the mapping thread itself could not touch.
+ * Also memory that the mapping thread itself could not touch, because of a userfaultfd
+ * or a protection key.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -28,8 +29,8 @@
 #define PAGES	(SIZE / PAGE)
 #define LEN	512	/* bytes of one edu transfer here */
 #define MUCH	(1024 * MIB)
-#define AHEAD	(64 * MIB)	/* size of the window that is faulted in ahead */
-#define SOON_S	60		/* a call that does not wait has returned by then */
+#define AHEAD	(64 * MIB)	/* tether faults in this much ahead of pinning */
+#define SOON_S	60		/* in this time a call that does not wait returns */
 #define LACKING	120		/* a child's status: the kernel lacks the feature */
 
 static struct vfio_container container;
@@ -57,7 +58,7 @@ static int teardown(void **state)
 	return vfio_dma_unmap(&container, IOVA, 1ULL << 36, NULL);
 }
 
-/* The address is one page past a multiple of a huge page. */
+/* Anonymous memory that begins one page past a multiple of 2 MiB. */
 static uint8_t *untouched(size_t size, int flags)
 {
 	uint8_t *at = vfio_reserve(size, 2 * MIB, PAGE);
@@ -202,7 +203,10 @@ static void other_cpus_help_to_fault_memory_in(void **state)
 		broken("%ld of %llu faults were the caller's", faults, PAGES);
 }
 
-/* Helpers may start late and miss the first window, which is a third of the memory. */
+/*
+ * Helpers have to take 40 % of the faults off the caller in one of 20 tries: they may
+ * start late and miss the first window, which is a third of the memory.
+ */
 static void expect_help(uint8_t *(*get)(void))
 {
 	long alone, faults;
@@ -211,7 +215,7 @@ static void expect_help(uint8_t *(*get)(void))
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		lacks("a second CPU");
 	alone = faults_to_map_alone(get());
-	/* 6.1 does not count faults of hugetlb memory that GUP causes. */
+	/* 6.1 does not count faults that get_user_pages() causes in hugetlb memory. */
 	if (alone < (long)(SIZE / (2 * MIB)))
 		lacks("a count of such faults");
 	faults = alone;
@@ -231,7 +235,10 @@ static void other_cpus_help_with_hugetlb(void **state)
 	expect_help(hugetlb);
 }
 
-/* A present 1 GiB page also has one pin when it is pinned window by window. */
+/*
+ * A hugetlb page of 1 GiB gets one pin. In the second pass the page is present, so
+ * tether pins it in windows of AHEAD bytes, but it must still get only one pin.
+ */
 static void a_page_of_1_gib_has_one_pin(void **state)
 {
 	long pinned = proc_pages_pinned();
@@ -255,7 +262,11 @@ static void a_page_of_1_gib_has_one_pin(void **state)
 	munmap(mem, MUCH);
 }
 
-/* A cgroup's hugetlb limit would have no effect if helpers faulted its pages in. */
+/*
+ * The kernel charges a hugetlb page to the cgroup of the thread that faults it in.
+ * Helpers are in the root cgroup, so the caller has to fault these pages in itself;
+ * otherwise its cgroup's limit would have no effect.
+ */
 static void hugetlb_is_charged_to_the_control_group_of_the_caller(void **state)
 {
 	uint8_t *mem;
@@ -278,7 +289,10 @@ static void cpus_that_the_caller_may_not_use_do_not_help(void **state)
 	assert_true(faults_to_map_alone(small_pages()) >= (long)PAGES);
 }
 
-/* Helpers would allocate by their own memory policy, not by the caller's. */
+/*
+ * Helpers would allocate by their own memory policy, not by the caller's. So a caller
+ * that has a policy has to take all faults itself.
+ */
 static void a_caller_with_a_memory_policy_is_not_helped(void **state)
 {
 	unsigned long nodes = 1;
@@ -294,8 +308,10 @@ static void a_caller_with_a_memory_policy_is_not_helped(void **state)
 }
 
 /*
- * The evidence is the kernel's accounting, not time. The group may use half a CPU, so a
- * helper that the group does not limit would do more work than the caller.
+ * The evidence is the CPU time that the kernel has accounted, not how long the call
+ * takes. The caller's cgroup may use half a CPU. A helper, which is outside of the
+ * cgroup, would do more of the work than the caller, and that would show in the kernel
+ * workers' time.
  */
 static void all_of_it_is_accounted_to_the_callers_cpu_group(void **state)
 {
@@ -330,7 +346,10 @@ static void expect_no_help(const char *why)
 		       PAGES);
 }
 
-/* A helper has class SCHED_NORMAL, and its CPU time is charged to no caller. */
+/*
+ * A helper has class SCHED_NORMAL, and its CPU time is charged to no caller. So it
+ * would evade the limits of a caller with a lower priority or an RLIMIT_CPU.
+ */
 static void a_caller_whose_time_is_limited_is_not_helped(void **state)
 {
 	static const struct sched_param none;
@@ -367,7 +386,11 @@ static int teardown_limits(void **state)
 	return teardown(state);
 }
 
-/* Returns the mapping's errno, positive. If the mapping waits, this process is killed. */
+/*
+ * Runs in a child: maps for DMA memory of a userfaultfd whose faults no thread serves.
+ * Returns MAP_DMA's errno, positive. If MAP_DMA waits for the fault, alarm() kills the
+ * child.
+ */
 static int map_what_nobody_serves(void *arg)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -395,7 +418,7 @@ static void memory_that_a_userfaultfd_serves_is_refused(void **state)
 	assert_int_equal(ret, EFAULT);
 }
 
-/* Protection keys restrict threads, not DMA. */
+/* Protection keys restrict threads, not DMA: MAP_DMA has to ignore them. */
 static void memory_whose_key_the_thread_lacks_is_reached(void **state)
 {
 	int key = pkey_alloc(0, 0);

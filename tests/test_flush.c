@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VT-d's page tables must be freed only when the IOMMU caches no entry that points to
- * them. The IOMMU also caches entries that point to a table. A flush with the
- * invalidation hint (IH) keeps those, and the driver sets the hint if it believes that
- * no table is freed. No DMA can show a table that was freed too early: QEMU's IOMMU does
- * not cache such entries, and hardware would read a page that has another owner by then.
- * So the evidence is the sequence of the driver's calls:
+ * VT-d's driver must not free a page table while the IOMMU still caches an entry that
+ * points to the table. A flush with the invalidation hint (IH) leaves such entries in
+ * the cache, and the driver sets the hint if it believes that no table is freed. No DMA
+ * can show a table that was freed too early: QEMU's IOMMU does not cache such entries,
+ * and hardware would read a page that has another owner by then. So the evidence is the
+ * sequence of the driver's calls. A gather (struct iommu_iotlb_gather) collects the
+ * range to flush and a list of tables to free:
  *
- *	unmap	removes a range's entries; empty tables are added to the gather's list
+ *	unmap	removes a range's entries; adds empty tables to the gather's list
  *	sync	flushes the gathered range, and then frees the tables in that list
  *	flush	flushes a range, with the hint or without
  *	domain	flushes all entries of a domain
@@ -30,13 +31,14 @@
 #define RANGES_MAX	64
 
 /*
- * One page, then seven times the size that a page table maps, then that size less a
- * page: the driver is called three times, each time with another size.
+ * IOVAs to map at. For LEN bytes at ODD the driver is called three times, each time
+ * with another size: one page, seven times what a page table maps, and what a page
+ * table maps less a page. At EVEN, a multiple of 2 MiB, one call is enough.
  */
 #define ODD		0xfffff000ULL
 #define EVEN		0x200000000ULL
 
-/* Bits of the last argument of qi_flush_iotlb(). */
+/* The last argument of qi_flush_iotlb() if it flushes a range and not a domain. */
 #define FLUSH_PAGES	(3ULL << 60)
 
 struct range {
@@ -60,7 +62,10 @@ static bool probed;		/* this test has probes */
 
 /* --- What the driver does ------------------------------------------------ */
 
-/* Up to 6.18 VT-d's driver has page-table code of its own; later it uses shared code. */
+/*
+ * Up to 6.18 VT-d's driver has page-table code of its own; later it uses code shared
+ * with other drivers, with another function to probe.
+ */
 static int probe_unmap(void)
 {
 	int ret = kprobe_add("unmap", "intel_iommu_unmap_pages",
@@ -72,7 +77,10 @@ static int probe_unmap(void)
 	return ret;
 }
 
-/* Since 6.11 one function flushes ranges and another flushes domains. */
+/*
+ * Since 6.11 cache_tag_flush_range() flushes ranges, and qi_flush_iotlb() only domains.
+ * In older kernels qi_flush_iotlb() flushes both, and there is nothing else to probe.
+ */
 static int probe_flush(void)
 {
 	int ret = kprobe_add("flush", "cache_tag_flush_range",
@@ -85,7 +93,7 @@ static bool can_probe(void)
 {
 	int ret = probe_unmap();
 
-	/* struct iommu_iotlb_gather: start, end, pgsize, freelist */
+	/* struct iommu_iotlb_gather: start, end, pgsize, and at offset 24 freelist */
 	if (!ret)
 		ret = kprobe_add("sync", "intel_iommu_tlb_sync",
 				 "$arg2:x64 +24($arg2):x64");
@@ -147,7 +155,10 @@ static bool has_table(const struct range *range)
 	return first + TABLE - 1 <= range->last;
 }
 
-/* Called at the first call after a flush: the tables in the list are free by then. */
+/*
+ * Called for a call of the driver that proves that the last sync is over, and so has
+ * freed its tables. By then each range that has a table to itself has to be flushed.
+ */
 static void freed(struct account *a)
 {
 	unsigned int i;
@@ -161,7 +172,7 @@ static void freed(struct account *a)
 			     a->unflushed[i].first, a->unflushed[i].last);
 }
 
-/* qi_flush_iotlb(): the address has IH as its bit 6. */
+/* A call of qi_flush_iotlb(): arg[0] is the address, with the hint IH as its bit 6. */
 static void queued(struct account *a, const struct kprobe_hit *hit, bool leaving)
 {
 	uint64_t size = PAGE << (hit->arg[1] & 63);
@@ -178,13 +189,16 @@ static void queued(struct account *a, const struct kprobe_hit *hit, bool leaving
 
 static void take(struct account *a, const struct kprobe_hit *hit, bool leaving)
 {
-	/* A sync flushes first, and frees tables after that: so before any other call. */
+	/*
+	 * A sync flushes first, and then frees its tables. So a call that is no flush
+	 * comes after the tables of the last sync were freed.
+	 */
 	if (strcmp(hit->name, "flush") && strcmp(hit->name, "qi"))
 		freed(a);
 	if (!strcmp(hit->name, "unmap")) {
 		unmapped(a, hit->arg[0], hit->arg[1] * hit->arg[2]);
 	} else if (!strcmp(hit->name, "sync")) {
-		/* The list is empty if its head points to itself. */
+		/* The gather's list of tables is empty if its head points to itself. */
 		a->freeing = hit->arg[1] != hit->arg[0] + 24;
 		a->tables += a->freeing;
 	} else if (!strcmp(hit->name, "flush")) {
@@ -197,9 +211,9 @@ static void take(struct account *a, const struct kprobe_hit *hit, bool leaving)
 }
 
 /*
- * Evaluate the calls that this thread has caused since watch(). leaving: the thread has
- * taken the last device out of the domain, so no device reaches the domain's tables after
- * the flush for that.
+ * Evaluate the driver's calls that this thread has caused since watch(). leaving: the
+ * thread has taken the last device out of the domain. That flushes the whole domain,
+ * and after this flush the IOMMU does not use the domain's tables any more.
  */
 static struct account account(bool leaving)
 {
@@ -221,7 +235,10 @@ static struct account account(bool leaving)
 	return a;
 }
 
-/* For memory that is mapped by small pages and has a page table to itself. */
+/*
+ * Expect that at least one table was freed, and none before its flush. For a test that
+ * unmaps memory mapped by small pages, which has a page table to itself.
+ */
 static void expect_tables_freed_late(void)
 {
 	struct account a = account(false);
@@ -246,7 +263,10 @@ static int close_all(void **state)
 	return 0;
 }
 
-/* The BAR's device is in another container, so that its memory stays when this one ends. */
+/*
+ * The device with the BAR is in the container "owner", so that its memory stays when a
+ * test closes "container".
+ */
 static int setup(void **state)
 {
 	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
@@ -287,7 +307,10 @@ static void unmap(uint64_t iova, uint64_t len)
 	ok(vfio_dma_unmap(&container, iova, len, NULL));
 }
 
-/* Anonymous memory whose pages no large IOMMU page can map at an odd IOVA. */
+/*
+ * Anonymous memory at a multiple of 2 MiB: no large IOMMU page can map it at an IOVA
+ * that is not a multiple of 2 MiB.
+ */
 static void get_ram(int advice)
 {
 	assert_ptr_equal(mmap(ram, LEN, PROT_READ | PROT_WRITE,
@@ -342,7 +365,10 @@ static void tables_of_revoked_memory_are_freed_after_their_flush(void **state)
 	expect_tables_freed_late();
 }
 
-/* Two pieces of the mirror remain, which are restored as two extents. */
+/*
+ * munmap() of a page revokes the whole mapping of device memory (mirror), and leaves
+ * two pieces of it, which tether restores as two extents within 300 ms.
+ */
 static void tables_of_a_mirror_in_pieces_are_freed_after_their_flush(void **state)
 {
 	map_bar(0, ODD, LEN);
@@ -369,7 +395,10 @@ static void tables_of_ram_are_freed_after_their_flush(void **state)
 	}
 }
 
-/* Extents of @piece bytes, more than are recorded: they are read back from the tables. */
+/*
+ * mmap() a file in pieces of @piece bytes, in mixed order. These are more extents than
+ * tether remembers, so an unmap reads them back from the IOMMU's tables.
+ */
 static void get_scattered(size_t len, size_t piece)
 {
 	int fd = memfd_create("scattered", MFD_CLOEXEC);
@@ -387,8 +416,8 @@ static void get_scattered(size_t len, size_t piece)
 }
 
 /*
- * All page tables that the memory has to itself are freed, although extents of two pages
- * cross the ends of the tables' ranges.
+ * An unmap has to free all three page tables of which the memory fills the whole range,
+ * also with extents of two pages, some of which begin in one table and end in the next.
  */
 static void scattered_memory_leaves_no_table_behind(void **state)
 {
@@ -420,7 +449,10 @@ static void tables_are_freed_after_the_last_group_has_left(void **state)
 	account(true);
 }
 
-/* The container is freed when its last file is closed. */
+/*
+ * The container's own file is closed first, but the container is freed only when the
+ * files of its group and device are closed, too.
+ */
 static void tables_are_freed_late_when_everything_is_closed(void **state)
 {
 	map_bar(0, ODD, LEN);
@@ -435,7 +467,10 @@ static void tables_are_freed_late_when_everything_is_closed(void **state)
 	account(true);
 }
 
-/* Each range takes one call of the driver, with large pages and with small ones. */
+/*
+ * Each range here is unmapped by one call of the driver, and so has to be flushed once:
+ * one is mapped by large pages, the others by small ones.
+ */
 static void what_has_one_size_is_flushed_once(void **state)
 {
 	struct account a;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The log of dirty pages when a device whose IOMMU has larger pages than the kernel
- * joins and leaves the container of an emulated device. The lab has no such IOMMU, so
- * these tests run only with the module "large-pages", which treats 64 KiB as the
- * smallest page of every IOMMU.
+ * The log of dirty pages of a container that has an emulated device, when a device
+ * joins or leaves the container whose IOMMU has larger pages than the kernel. The lab
+ * has no such IOMMU, so these tests run only with the module "large-pages", which
+ * treats 64 KiB as the smallest page of every IOMMU.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +86,7 @@ static int map_part(uint64_t offset, uint64_t len)
 			    VFIO_DMA_RW);
 }
 
-/* All bits of a mapping of LEN have to be set, and none behind them. */
+/* The first count bits of the bitmap have to be set, and no bit behind them. */
 static void expect_all(unsigned int count)
 {
 	unsigned int i;
@@ -126,7 +126,7 @@ static uint64_t smallest_page(void)
 	return sizes & -sizes;
 }
 
-/* Attach a device with an IOMMU (of large pages) to the emulated device's container. */
+/* Attach a device, whose IOMMU has large pages, to the emulated device's container. */
 static void attach(void)
 {
 	assert_int_equal(smallest_page(), PAGE);
@@ -143,7 +143,12 @@ static void detach(void)
 	assert_int_equal(smallest_page(), PAGE);
 }
 
-/* The order of steps makes sure that a failure does not write where it must not. */
+/*
+ * After detach() each test reads the log before it lets the emulated device write. If
+ * the module's bitmap had only one bit for each 64 KiB, logging a write could set a bit
+ * behind the bitmap's end and corrupt kernel memory; the read then fails the test
+ * before that.
+ */
 static void the_log_has_every_page_when_large_ones_go(void **state)
 {
 	attach();
@@ -194,7 +199,7 @@ static void the_log_goes_on_when_large_pages_come(void **state)
 	expect_all(LARGE_PAGES);
 	refused(EINVAL, map_part(0, PAGE));
 
-	/* A mapping that is made while the IOMMU has large pages and the log is on. */
+	/* The same for a mapping that is made with the log on and the IOMMU there. */
 	ok(map_part(0, LEN));
 	detach();
 	ok(get_bits(PAGE));

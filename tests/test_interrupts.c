@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * If interrupts are not remapped, a device's DMA can forge any interrupt, so tether has
- * to refuse the device's group. Needs a boot with intremap=off.
+ * If the IOMMU does not remap interrupts, a device's DMA can forge any interrupt, so
+ * the backend has to refuse the device's group. This program needs a boot with
+ * intremap=off, which turns that remapping off.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -40,11 +41,16 @@ static void unsafe_interrupts_are_refused_unless_allowed(void **state)
 	uint8_t data[] = "where it must";
 
 	assert_true(log >= 0);
-	/* The group is refused as the first one of a container that has no backend yet. */
+	/*
+	 * The group is refused as the first one of a container that has no backend yet.
+	 */
 	refused(EPERM, edu_open(&edu, &container, EDU_A, IOVA_A));
 	assert_true(kmsg_says(log, "allow_unsafe_interrupts"));
 	close(log);
-	/* It is also refused as a later one. Emulated devices have no interrupts. */
+	/*
+	 * The group is also refused as the container's second one. The first one may be
+	 * that of an emulated device, which has no interrupts and is not refused.
+	 */
 	ok(emu_open(&emu, &container, 0));
 	refused(EPERM, edu_open(&edu, &container, EDU_A, IOVA_A));
 

@@ -17,11 +17,15 @@
 #include "stall.h"
 
 #define LIMIT		65535	/* dma_entry_limit */
-#define OTHERS		16	/* the rig has at most so many mappings; it has four now */
-#define WATCH_S		5
-/* Restore takes a quarter by its own clock. The kernel's ticks are less exact. */
+#define OTHERS		16	/* the rig's own mappings: at most so many, four now */
+#define WATCH_S		5	/* how long a test measures the CPU time of restore */
+/*
+ * Restore, which maps revoked mirrors again, may use a quarter of a CPU for attempts
+ * that fail. It measures that by a clock; this program does so by ticks, which are less
+ * exact.
+ */
 #define CPU_SHARE	0.35
-#define MIRROR_BYTES	1024	/* kernel memory for one mirror, at most */
+#define MIRROR_BYTES	1024	/* most kernel memory of a mapping and its mirror */
 
 static uint8_t *map;
 
@@ -33,7 +37,7 @@ static int setup(void **state)
 	return rig_unmapped(state);
 }
 
-/* Unmaps tens of thousands of mappings, which takes seconds here. */
+/* Unmaps all, which takes seconds if a test has made tens of thousands of mappings. */
 static int teardown(void **state)
 {
 	vfio_decoding(&rig.device, true);
@@ -59,7 +63,9 @@ static unsigned int map_times(unsigned int n)
 	return i;
 }
 
-/* Maps as often as the limit permits; on a debug kernel, as often as takes bearable time. */
+/*
+ * Makes as many mappings as the limit permits; fewer on debug kernels, which are slow.
+ */
 static unsigned int map_many(void)
 {
 	unsigned int many = LIMIT / patience(), n = map_times(many);
@@ -68,7 +74,9 @@ static unsigned int map_many(void)
 	return n;
 }
 
-/* CPU time of a process in seconds, if the process is a worker that restore may use. */
+/*
+ * CPU time of a process in seconds; 0 if it is no worker thread that can run restore.
+ */
 static double time_of_restorer(const char *pid)
 {
 	unsigned long user, system;
@@ -87,10 +95,10 @@ static double time_of_restorer(const char *pid)
 }
 
 /*
- * The CPU time of all workers that are not bound to a CPU: restore runs in one of them,
- * and their other work takes hardly any time here. A difference of two results is the
- * time in between, since the kernel ends idle workers only after minutes, and a new one
- * begins with no time.
+ * The CPU time so far of all kernel workers that are not bound to a CPU. Restore runs
+ * in one of them, and their other work takes hardly any time here. So restore's time
+ * between two calls is the difference of their results: the kernel ends idle workers
+ * only after minutes, and a new worker begins at 0.
  */
 static double time_of_workers(double (*time_of)(const char *pid))
 {
@@ -106,7 +114,10 @@ static double time_of_workers(double (*time_of)(const char *pid))
 	return sum;
 }
 
-/* Let the early attempts, one for each mirror, pass, and measure the time after them. */
+/*
+ * Restore tries each mirror once soon after the outage begins. Wait until those
+ * attempts are over, then measure how much CPU time restore takes.
+ */
 static void expect_little_work(const char *what)
 {
 	double start, used, share;
@@ -136,7 +147,9 @@ static void waiting_for_a_dead_device_costs_little(void **state)
 	       expect_return(IOVA + (n / 2) * PAGE, 0, start, 5.0));
 }
 
-/* As time_of_restorer(), but to the nanosecond, as the scheduler counts it. */
+/*
+ * Like time_of_restorer(), but from the scheduler's count in nanoseconds, not in ticks.
+ */
 static double run_time_of_restorer(const char *pid)
 {
 	unsigned long long ns = 0;
@@ -151,7 +164,11 @@ static double run_time_of_restorer(const char *pid)
 	return ns * 1e-9;
 }
 
-/* A hundred looks a second, and up to 6.9 as many for processes that are ending. */
+/*
+ * While a mirror waits, the module checks a hundred times a second whether its device
+ * is on again. Up to Linux 6.9 it also checks as often for processes that are ending,
+ * as long as there is a live mirror.
+ */
 static void waiting_costs_an_idle_machine_little(void **state)
 {
 	double live, off;
@@ -169,14 +186,15 @@ static void waiting_costs_an_idle_machine_little(void **state)
 	ok(vfio_decoding(&rig.device, true));
 	printf("# a second of workers: %.2f ms with a live mirror, %.2f ms with one that waits\n",
 	       live * 1e3 / 4, off * 1e3 / 4);
-	/* what a machine takes that emulates its CPU and has others' load, too */
+	/* The limit holds even on a machine whose CPU is emulated on a busy host. */
 	assert_true(live / 4 < 0.10 * patience());
 	assert_true(off / 4 < 0.10 * patience());
 }
 
 /*
- * The device is on, but mprotect() has protected the last of many pages: an attempt reads
- * all other pages before it fails.
+ * The device is on, but mprotect() has made the last of many pages inaccessible. So
+ * each attempt of restore is long: it looks up all other pages before it fails at the
+ * last one.
  */
 static void waiting_for_a_permission_costs_little(void **state)
 {
@@ -194,13 +212,13 @@ static void waiting_for_a_permission_costs_little(void **state)
 	assert_int_equal(mprotect(map + (pages - 1) * PAGE, PAGE, PROT_NONE),
 			 0);
 	expect_little_work("100 mirrors of 2000 pieces");
-	/* The mprotect() itself makes restore try, not the timer. */
+	/* This mprotect() makes restore try at once; no need to wait for its timer. */
 	assert_int_equal(mprotect(map + (pages - 1) * PAGE, PAGE,
 				  PROT_READ | PROT_WRITE), 0);
 	expect_return(IOVA, 0, now(), 5.0);
 }
 
-/* The page-table pages of IOMMUs, which the kernel counts since 6.10. */
+/* KiB of page tables of IOMMUs, which the kernel counts since 6.10, or -errno. */
 static long table_kb(void)
 {
 	return proc_meminfo_kb("SecPageTables");
@@ -214,7 +232,10 @@ static long cgroup_bytes(void)
 	return bytes;
 }
 
-/* Until leave_cgroup() a cgroup is charged for memory that the kernel allocates for us. */
+/*
+ * Enter a new memory cgroup. Until leave_cgroup() it is charged for memory that the
+ * kernel allocates in this process's system calls.
+ */
 static void enter_cgroup(void)
 {
 	int ret = cgroup_enter("memory");
@@ -251,7 +272,10 @@ static void kernel_memory_is_bounded_and_charged(void **state)
 		       cgroup_bytes() - before);
 }
 
-/* The process's cgroup has to be charged for IOMMU tables of misaligned device memory. */
+/*
+ * The process's cgroup has to be charged for the IOMMU page tables that were allocated
+ * since there were @tables KiB of them and the cgroup was charged with @charged bytes.
+ */
 static void expect_tables_are_charged(long tables, long charged, const char *when)
 {
 	long made = (table_kb() - tables) * 1024;
@@ -307,7 +331,7 @@ static double time_of_round(void)
 	return (now() - start) / MUNMAPS;
 }
 
-/* The shortest of some rounds, since other load can only make a round longer. */
+/* Returns the time of the shortest round, since other load only makes rounds longer. */
 static double time_of_munmap(void)
 {
 	double best = time_of_round();
@@ -348,10 +372,11 @@ static void expect_gone(uint64_t bytes)
 }
 
 /*
- * munmap() every other page until tether gives the mirror up, and with it the remaining
- * pages. If one of these munmaps makes an attempt to restore fail, restore then rests
- * three times as long as the attempt took. With so many pieces that is long on a slow
- * kernel; only there does this test wait for it.
+ * munmap() every other page of a mirror until tether gives the mirror up, and with it
+ * the pages that are still mapped. One of these munmaps may make an attempt of restore
+ * fail, and restore then rests three times as long as that attempt took. On a debug
+ * kernel an attempt with so many pieces is long, so there the test allows more time for
+ * the return.
  */
 static void too_many_pieces_are_given_up(void **state)
 {

@@ -2,7 +2,8 @@
 /*
  * A locked-down kernel keeps strict_mmio_maps on.
  *
- * Lockdown ends only with a reboot, so this is the last program of its boot.
+ * Once this program has locked the kernel down, only a reboot ends that. So it has to
+ * be the last program of its boot.
  */
 #include "backend.h"
 #include "common.h"

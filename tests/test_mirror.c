@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device memory: DMA reaches it for as long as the process does, and no longer.
+ * Device memory: DMA through a mapping reaches it for as long as the process that
+ * mapped it can reach it with its CPU, and no longer.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,13 +16,17 @@
 #include "proc.h"
 #include "rig.h"
 
-/* The deadline that docs/behaviour.md promises; it is not longer under emulation. */
-#define SOON	0.050	/* seconds, after an outage of less than a second */
+/*
+ * In how many seconds DMA has to reach the memory again. docs/behaviour.md promises
+ * SOON for outages of less than a second, also on an emulated CPU.
+ */
+#define SOON	0.050
 #define LATER	2.0
 
 /*
- * A test's child inherits all open files. If a failed test left its child running, the
- * next program could not open the devices.
+ * The running test's child, or 0. A child inherits all open files: if a failed test
+ * left it running, the next test program could not open the devices. So heal() kills
+ * it.
  */
 static pid_t child;
 
@@ -40,7 +45,10 @@ static int heal(void **state)
 	return rig_heal(state);
 }
 
-/* How long to wait for a mirror that must not be restored: past restore's last attempt. */
+/*
+ * How long a test waits before it checks that a mirror stays revoked. Restore tries a
+ * revoked mirror about once a second or more often, so it will not come back later.
+ */
 #define NEVER_MS	2200
 
 static void whole_bar_is_reached_at_any_alignment(void **state)
@@ -85,7 +93,9 @@ static void part_of_a_bar_is_the_right_part(void **state)
 	munmap(map, MIB);
 }
 
-/* No memory is behind this BAR, so the only evidence is that there is no fault record. */
+/*
+ * This BAR has no memory to read back, so the test only sees that DMA does not fault.
+ */
 static void a_bar_larger_than_memory_can_be_mapped(void **state)
 {
 	const uint64_t len = 4096 * MIB;
@@ -161,7 +171,10 @@ static void map_while_decoding_is_off_is_refused(void **state)
 	expect_landing(IOVA, 0);
 }
 
-/* RAM, the BAR's end, the BAR's start, RAM, another device: one mapping. */
+/*
+ * The memory of the one mapping is, in this order: RAM, the end of the target's BAR,
+ * the BAR's start, RAM, and the BAR of another device.
+ */
 static void one_mapping_spans_ram_and_several_devices(void **state)
 {
 	const size_t part = 4 * PAGE;
@@ -196,7 +209,7 @@ static void one_mapping_spans_ram_and_several_devices(void **state)
 	ok(nvme_identify(&rig.nvme, IOVA + 4 * part + 3 * PAGE));
 	assert_true(target_has(&other, 3 * PAGE, rig.nvme.identity, PAGE));
 
-	/* One device's memory goes off and on; DMA to the other memory is not affected. */
+	/* While the second device is off, DMA still reaches the rest of the mapping. */
 	ok(vfio_decoding(&second, false));
 	expect_landing(IOVA + part, TARGET_LEN - part);
 	memset(at, 0, PAGE);
@@ -217,7 +230,7 @@ static void a_hole_behind_device_memory_leaves_nothing(void **state)
 
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 	locked = proc_status_kb(0, "VmLck");
-	/* RAM, device memory, nothing, device memory. */
+	/* Make the range: RAM, device memory, an unmapped page, device memory. */
 	assert_ptr_equal(mmap(rig.map, PAGE, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 			 rig.map);
@@ -231,7 +244,7 @@ static void a_hole_behind_device_memory_leaves_nothing(void **state)
 	expect_landing(IOVA + PAGE, PAGE);
 }
 
-/* Mirrors that are revoked because VFIO changes the device's state. */
+/* Tests of mirrors that tether revokes because VFIO changes the device's state. */
 
 static void decoding_off_revokes(void **state)
 {
@@ -249,7 +262,7 @@ static void low_power_revokes(void **state)
 	expect_blind_dma_blocked(IOVA, 0);
 }
 
-/* The target here is the NVMe controller's memory buffer: it has D3hot. */
+/* The target is the NVMe controller's memory buffer here, since TARGET has no D3hot. */
 static void power_state_d3_revokes(void **state)
 {
 	struct target cmb = { &rig.nvme.dev, TARGET_BAR };
@@ -298,7 +311,10 @@ static void *write_all_the_time(void *arg)
 	return NULL;
 }
 
-/* A reset takes milliseconds and ends with the memory on: DMA runs all the time. */
+/*
+ * A reset lasts only milliseconds, and the memory is on after it. So another thread
+ * makes DMA all the time, and some of it has to fault during the reset.
+ */
 static void reset_revokes_by(int (*reset)(struct vfio_device *d))
 {
 	struct watch w = { 0 };
@@ -334,7 +350,7 @@ static void hot_reset_revokes(void **state)
 	reset_revokes_by(vfio_hot_reset);
 }
 
-/* Mirrors that are revoked because the process changes its mmap. */
+/* Tests of mirrors that tether revokes because the process changes its mmap. */
 
 static void munmap_revokes(void **state)
 {
@@ -415,7 +431,10 @@ static void close_and_unbind_revoke(void **state)
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
 }
 
-/* A mapping of another process's device memory, in a container that both share. */
+/*
+ * Tests of a mapping that another process, a child, makes of device memory in its own
+ * address space. Parent and child share the container.
+ */
 
 static void *map_in_child(size_t len)
 {
@@ -427,7 +446,10 @@ static void *map_in_child(size_t len)
 	return map;
 }
 
-/* Starts a child that maps; the child writes a byte to the pipe when it has. */
+/*
+ * Starts a child that maps device memory at IOVA and then calls then(). Returns once
+ * the child has mapped it, which the child says with a byte in the pipe.
+ */
 static void spawn(void (*then)(void))
 {
 	char byte = 0;
@@ -522,7 +544,7 @@ static void exit_while_revoked_is_for_good(void **state)
 	expect_blocked(IOVA, 0);
 }
 
-/* The mapping belongs to the parent, so a child with the same mmap does not keep it. */
+/* The parent made the mapping, so a child that has the same mmap does not keep it. */
 static void munmap_revokes_although_a_child_has_the_mmap(void **state)
 {
 	child = fork();
@@ -534,7 +556,10 @@ static void munmap_revokes_although_a_child_has_the_mmap(void **state)
 	reap_child(SIGKILL);
 }
 
-/* Mirrors must not be restored to memory that has replaced the mmap. */
+/*
+ * Tests that mmap device memory anew at an address that a mirror was made for: restore
+ * must not take the new mmap for the old one.
+ */
 
 static void new_mmap_in_its_place_is_another_one(void **state)
 {
@@ -570,7 +595,10 @@ static void half_unmapped_while_revoked_is_for_good(void **state)
 	expect_blocked(IOVA, 0);
 }
 
-/* Mirrors are restored without help: no test here touches rig.map after an outage. */
+/*
+ * Tests that tether restores mirrors on its own: no test here touches rig.map after an
+ * outage, which would make the CPU fault the memory in.
+ */
 
 static void back_soon_after_a_short_outage(void **state)
 {
@@ -590,8 +618,8 @@ static void back_soon_after_a_short_outage(void **state)
 }
 
 /*
- * The deadline holds however long the outage was. The quickest of some rounds shows how
- * long the module takes; the machine may have delayed the others.
+ * The memory has to be back just as soon if the outage was long. Only the quickest of
+ * the rounds is judged, since the machine may have delayed the other ones.
  */
 static void back_soon_after_a_long_outage(void **state)
 {
@@ -645,7 +673,7 @@ static void back_after_mprotect_gives_the_permission_back(void **state)
 	expect_return(IOVA, 0, now(), SOON);
 }
 
-/* A mapping for reading is not affected if its mmap becomes read-only. */
+/* DMA still reads through a read-only mapping after its mmap has become read-only. */
 static void read_only_mapping_survives_mprotect_to_read_only(void **state)
 {
 	uint8_t pattern[64], got[64] = { 0 };
@@ -673,7 +701,7 @@ static void rest_comes_back_after_a_partial_munmap(void **state)
 	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
 	munmap(rig.map, RIG_HALF);
 	expect_return(IOVA + RIG_HALF + PAGE, RIG_HALF + PAGE, now(), SOON);
-	/* The rest is revoked and restored as the whole mapping was. */
+	/* Turning decoding off and on still revokes and restores the rest. */
 	ok(vfio_decoding(&rig.device, false));
 	ok(vfio_decoding(&rig.device, true));
 	expect_return(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE, now(), SOON);
@@ -715,18 +743,19 @@ static void unmap_reports_the_full_size_whatever_is_left(void **state)
 	munmap(rig.map + RIG_HALF, RIG_HALF);
 	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_HALF, &unmapped));
 	assert_int_equal(unmapped, RIG_HALF);
-	/* The failed mapping has left nothing behind: the range can be mapped. */
+	/* All of the mapping is gone: its range can be mapped again. */
 	assert_non_null(vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
 					 PROT_READ | PROT_WRITE, rig.map));
 	ok(vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN, VFIO_DMA_RW));
 	expect_landing(IOVA, 0);
 }
 
-/* Operations that must not revoke a mirror, not even for a moment. */
+/* Tests of operations that must not revoke a mirror, not even for a moment. */
 
 /*
- * DMA runs without a pause while disturb() runs. If the mapping is absent even for a
- * moment, a write leaves a fault record.
+ * A thread writes to IOVA by DMA without a pause while disturb() is called again and
+ * again for a second. If IOVA is absent from the IOMMU even for a moment, a write
+ * faults there and leaves a fault record, which fails the test.
  */
 static void undisturbed_by(void (*disturb)(void))
 {
@@ -777,8 +806,9 @@ static void clear_refs_does_not_revoke(void **state)
 }
 
 /*
- * After clear_refs the process's page-table entries are read-only, so that the kernel
- * notices the first write. That must not keep the memory from being mapped for DMA.
+ * A write to /proc/self/clear_refs makes the process's page-table entries read-only, so
+ * that the kernel notices the next write to each page. The process may still write, so
+ * MAP_DMA for writing must succeed nevertheless.
  */
 static void clear_refs_does_not_keep_it_from_being_mapped(void **state)
 {
@@ -810,7 +840,7 @@ static void disturb_by_other_vmas(void)
 	assert_int_equal(mprotect(mem, PAGE, PROT_NONE), 0);
 	assert_int_equal(madvise(mem + PAGE, PAGE, MADV_DONTNEED), 0);
 	munmap(mem, 8 * PAGE);
-	/* Directly behind the mmap, if that address is free. */
+	/* A new mmap directly behind rig.map, if that address is free. */
 	at = mmap(next, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
 		  MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (at != next)
@@ -824,7 +854,7 @@ static void changes_to_other_vmas_do_not_revoke(void **state)
 	undisturbed_by(disturb_by_other_vmas);
 }
 
-/* Another mmap of the same memory is another VMA. */
+/* An mmap and munmap of the same device memory at another address. */
 static void disturb_by_another_mmap(void)
 {
 	uint8_t *map = vfio_region_mmap(&rig.device, TARGET_BAR, 0, RIG_LEN,
@@ -840,7 +870,7 @@ static void munmap_of_another_mmap_does_not_revoke(void **state)
 	undisturbed_by(disturb_by_another_mmap);
 }
 
-/* Groups that are attached after the mapping was made. */
+/* Tests of groups that are attached after the mapping was made. */
 
 static void late_group_reaches_live_memory(void **state)
 {
@@ -894,7 +924,10 @@ static void late_group_sees_what_comes_back(void **state)
 	edu_close(&late);
 }
 
-/* When its last group leaves, a container's mappings end, and so does their restore. */
+/*
+ * When its last group leaves, a container loses all mappings. That must also work while
+ * a mirror is revoked and restore works on it.
+ */
 static void container_goes_while_its_mapping_is_revoked(void **state)
 {
 	struct vfio_container other;

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device memory whose mmap is moved: the DMA mapping was made for the old address.
+ * Device memory whose mmap the process moves with mremap(). If a DMA mapping was made
+ * for the old address, tether has to revoke it.
  *
- * This is a program of its own because stock 6.1 warns when an mmap of vfio-pci's
- * memory is moved (WARN_ON_ONCE in untrack_pfn(), with either backend). So the program
- * has a boot of its own, in whose log this warning is permitted.
+ * Stock 6.1 warns when an mmap of vfio-pci's memory is moved (WARN_ON_ONCE in
+ * untrack_pfn(), with either backend). So these tests are a program of their own, with
+ * a boot of its own, in whose kernel log this warning is permitted.
  */
 #include <sys/mman.h>
 
 #include "rig.h"
 
-/* How long to wait for a mirror that must not be restored: past restore's last attempt. */
+/*
+ * How long a test waits before it checks that a mirror stays revoked. Restore tries a
+ * revoked mirror about once a second or more often, so it will not come back later.
+ */
 #define NEVER_MS	2200
 
 static uint8_t *to;
@@ -49,8 +53,10 @@ static void moved_away_and_back_is_for_good(void **state)
 }
 
 /*
- * mremap() moves page-table entries without telling 6.1's vfio-pci, which then does not
- * zap them at the new address. The DMA mapping is made after the move.
+ * Here the DMA mapping is made after the move, for the new address. mremap() moves
+ * page-table entries without telling 6.1's vfio-pci, which then does not zap them at
+ * the new address when the memory is turned off. Tether has to revoke the mapping even
+ * so.
  */
 static void moved_before_it_is_mapped_is_revoked_all_the_same(void **state)
 {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Many operations at the same time, and one check: no DMA may arrive in memory that
- * the process cannot reach.
+ * Many operations at the same time, and one check: no DMA may arrive in memory that the
+ * process cannot reach.
  *
- * One device writes all the time, in turn to each of the places below. The test takes
- * away the process's access to its place. When the call that does this has returned,
- * the test writes a mark into the memory by another path, lets the device write there
- * a few times more, and reads the memory: a write that has arrived is a hole, whatever
- * the timing of the other threads. Those threads map and unmap, turn the memory off
- * and on, reset the device, attach and detach a group, fork, and split other mappings.
- * Each of them has places of its own, but all use the same container and device.
+ * A place is a range of the target's memory with an mmap and a mapping of its own. One
+ * device, nvme, writes all the time, in turn to each place. The main thread takes away
+ * the process's access to the place OWN. When the call that does so has returned, the
+ * main thread writes a mark into that memory through VFIO's file, lets nvme write there
+ * a few times more, and reads the memory: if the mark is overwritten, that is a hole,
+ * whatever the other threads did meanwhile. Those map and unmap the place MAPPER, turn
+ * the memory off and on, reset the device, attach and detach a group, and fork. They
+ * use the same container and device, but never change OWN or STEADY.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -24,7 +25,7 @@
 #include "rig.h"
 
 #define PLACE_LEN	(4 * MIB)
-#define WRITES		3	/* to the place, between marking and reading */
+#define WRITES		3	/* of nvme to a place, between marking and reading it */
 #define MARK		64
 
 enum place { OWN, MAPPER, STEADY, PLACES };
@@ -37,9 +38,9 @@ static struct {
 	atomic_bool stop;
 	atomic_bool pause;	/* asks the writer to pause */
 	atomic_bool paused;	/* set by the writer while it pauses */
-	atomic_ulong rounds;	/* each place written once */
+	atomic_ulong rounds;	/* how often the writer has written to all places */
 	atomic_ulong churn;	/* number of operations of the other threads */
-	atomic_int error;	/* the first error of any of them */
+	atomic_int error;	/* the first errno of any thread */
 } storm;
 
 static uint8_t *own, *mapper_map, *steady_map;
@@ -54,9 +55,11 @@ static void note_error(int error)
 }
 
 /*
- * Stock vfio-pci holds a process's mm while it zaps the process's mapping of the device.
- * A process that ends just then keeps its memory until that call is over. So a test that
- * reads the memory of an ended process has to let such a call end first, by this mutex.
+ * Stock vfio-pci holds a reference to a process's mm while it zaps the process's mmap
+ * of the device. If the process ends just then, its memory stays mapped until
+ * vfio-pci's call is over. So toggler() holds this mutex while it makes such calls, and
+ * a test that has killed a process locks the mutex once before it expects that no write
+ * arrives.
  */
 static pthread_mutex_t *toggling;	/* shared: forked processes lock it, too */
 
@@ -85,8 +88,8 @@ static bool going(void)
 }
 
 /*
- * True if a mapping may have failed because the memory was off. If the memory goes off
- * after in-tree has faulted it in and before in-tree looks it up, the errno is -EINVAL.
+ * True if MAP_DMA may have failed with ret because the memory was off. In-tree gives
+ * -EINVAL if the memory goes off between its page fault and its look-up of the page.
  */
 static bool is_off(int ret)
 {
@@ -106,7 +109,9 @@ static void *writer(void *arg)
 		for (p = 0; p < PLACES; p++)
 			note_error(nvme_identify(&rig.nvme, PLACE_IOVA(p)));
 		storm.rounds++;
-		/* Each write to an IOVA that is not mapped is a fault for the kernel. */
+		/*
+		 * The kernel has to handle a fault for each write to an unmapped IOVA.
+		 */
 		usleep(200);
 	}
 	storm.paused = true;
@@ -172,7 +177,7 @@ static void *attacher(void *arg)
 	return NULL;
 }
 
-/* Forks processes that have copies of all mappings and end at once. */
+/* Forks processes that have copies of all mmaps and end at once. */
 static void *forker(void *arg)
 {
 	while (going()) {
@@ -229,7 +234,7 @@ static int setup(void **state)
 	return rig_unmapped(state);
 }
 
-/* Maps so much memory that filling the page tables takes long. */
+/* Like setup(), with a place OWN so large that filling its page tables takes long. */
 static int setup_much(void **state)
 {
 	own_len = PLACE_ROOM;
@@ -256,7 +261,7 @@ static void let_it_write(void)
 		usleep(100);
 }
 
-/* Writes a mark. If the memory is off at the moment, waits until it is on. */
+/* Writes a mark into the target's memory. While that memory is off, waits. */
 static int mark(uint64_t offset)
 {
 	int ret;
@@ -267,7 +272,7 @@ static int mark(uint64_t offset)
 	return ret;
 }
 
-/* Is the mark gone? */
+/* Has a write of the device replaced the mark? While the memory is off, waits. */
 static bool overwritten(uint64_t offset)
 {
 	uint8_t now_there[MARK], left[MARK];
@@ -284,7 +289,9 @@ static bool overwritten(uint64_t offset)
 	return memcmp(now_there, left, MARK);
 }
 
-/* Has a write arrived? For memory that is on, but that the process cannot reach any more. */
+/*
+ * Does a write still arrive in OWN? Called when the process cannot reach it any more.
+ */
 static bool violated(void)
 {
 	note_error(mark(PLACE_OFFSET(OWN)));
@@ -292,12 +299,12 @@ static bool violated(void)
 	return overwritten(PLACE_OFFSET(OWN));
 }
 
-#define VAIN	20	/* failed attempts to map, after which the memory is left on */
+#define VAIN	20	/* failed attempts, after which map_own() keeps the memory on */
 
 /*
  * In-tree maps page by page. On a slow machine this may take longer than toggler() ever
- * leaves the memory on, and then every attempt fails. So after VAIN failed attempts,
- * hold the mutex without which toggler() cannot turn the memory off.
+ * leaves the memory on, and then every attempt fails. So after VAIN failed attempts
+ * map_own() holds the mutex, without which toggler() cannot turn the memory off.
  */
 static int map_own(void)
 {
@@ -322,7 +329,9 @@ static int unmap_own(void)
 	return vfio_dma_unmap(&rig.container, PLACE_IOVA(OWN), own_len, NULL);
 }
 
-/* How long each race lasts. tests/matrix shortens it with RACE_SECONDS, for many machines. */
+/*
+ * How long each race lasts. tests/matrix, which has many machines, sets RACE_SECONDS.
+ */
 static double seconds(void)
 {
 	const char *text = getenv("RACE_SECONDS");
@@ -331,7 +340,7 @@ static double seconds(void)
 }
 
 #define ENOUGH		5	/* fewer tries than these prove nothing */
-#define PATIENCE	30	/* seconds in which a slow machine has to make them */
+#define PATIENCE	30	/* seconds that ENOUGH tries may take */
 
 /* Should the race go on? Not after a violation, since one is enough. */
 static bool going_on(double begin, unsigned int tries, unsigned int violations)
@@ -341,7 +350,9 @@ static bool going_on(double begin, unsigned int tries, unsigned int violations)
 	return !violations && now() - begin < limit && !storm.error;
 }
 
-/* Reports the counts, and checks that DMA still reaches memory that was not taken away. */
+/*
+ * Reports the counts, and checks that DMA still reaches STEADY, which nobody changed.
+ */
 static void conclude(unsigned int tries, unsigned int violations)
 {
 	double start;
@@ -359,7 +370,7 @@ static void conclude(unsigned int tries, unsigned int violations)
 	expect_return(PLACE_IOVA(STEADY), PLACE_OFFSET(STEADY), start, 2.0);
 }
 
-/* mmaps the place anew, replacing what is mapped there. */
+/* mmaps the memory of the place OWN anew, replacing the mmap that is there. */
 static void mmap_own(void)
 {
 	if (!vfio_region_mmap(&rig.device, TARGET_BAR, PLACE_OFFSET(OWN), PLACE_LEN,
@@ -367,7 +378,7 @@ static void mmap_own(void)
 		note_error(-errno);
 }
 
-/* Repeatedly maps the place, has take() take its memory away, and checks for writes. */
+/* Repeatedly maps OWN for DMA, calls take() to take it away, and checks for writes. */
 static void race(void (*take)(unsigned int tries))
 {
 	unsigned int tries = 0, violations = 0;
@@ -389,7 +400,7 @@ static void race(void (*take)(unsigned int tries))
 	conclude(tries, violations);
 }
 
-/* Every other time unmaps only the half of the place that is checked. */
+/* Every other time unmaps only the first half of OWN, in which the mark is. */
 static void take_by_munmap(unsigned int tries)
 {
 	munmap(own, tries % 2 ? PLACE_LEN : PLACE_LEN / 2);
@@ -401,7 +412,7 @@ static void munmap_races(void **state)
 	race(take_by_munmap);
 }
 
-/* A new mmap replaces the place at once, while restore may be restoring the old one. */
+/* One call replaces OWN's mmap by a new one, while restore may work on the old one. */
 static void take_by_mmap(unsigned int tries)
 {
 	mmap_own();
@@ -452,10 +463,10 @@ static void go_on(void)
 }
 
 /*
- * While memory is off, VFIO can neither mark nor read it. So the test marks it before,
- * reads it after, and lets the device write only in between. Meanwhile the host turns
- * decoding on without VFIO's knowledge: otherwise no bytes could arrive, whatever the
- * IOMMU does.
+ * While VFIO has switched the memory off, the test can neither mark nor read it. So it
+ * marks the memory before, reads it afterwards, and lets the device write only in
+ * between. For these writes it turns decoding on without VFIO's knowledge: otherwise no
+ * byte could arrive in the memory, even if the IOMMU let the writes through.
  */
 static void decoding_races(void **state)
 {
@@ -489,7 +500,7 @@ static void decoding_races(void **state)
 	conclude(tries, violations);
 }
 
-/* Another process does this in the shared container until it is killed. */
+/* For proc_spawn(): the child maps in the shared container and stays until killed. */
 static bool map_own_once(void *unused)
 {
 	return !map_own();
@@ -524,9 +535,10 @@ static void exit_races(void **state)
 }
 
 /*
- * A process is killed while restore is restoring its memory, which takes a while because
- * there is much of it. Only the backend may still be using the memory then. Whatever the
- * backend had begun, no write may arrive after the process's end.
+ * A process is killed while restore maps its memory again, which takes a while because
+ * there is much of it. toggler() does not run here, so no call of vfio-pci holds the
+ * process's mm. So once waitpid() has returned, no write may arrive, whatever restore
+ * had begun.
  */
 static void exit_races_with_coming_back(void **state)
 {

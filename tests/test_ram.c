@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * RAM: devices reach mapped memory and no other memory, and every page is pinned,
- * charged, unpinned and uncharged.
+ * RAM: devices reach memory that is mapped, and no other memory. MAP_DMA pins each page
+ * and charges it to the process; UNMAP_DMA undoes both.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -164,7 +164,7 @@ static void locked_memory_is_accounted_and_given_back(void **state)
 	munmap(mem, 64 * MIB);
 }
 
-/* Runs in a child, which reports failures by its exit status: cmocka's asserts do not work. */
+/* Runs in a child, where cmocka's asserts do not work: the result tells what failed. */
 static int over_the_limit(void *arg)
 {
 	uint8_t *mem = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE,
@@ -279,7 +279,9 @@ static void private_file_memory_is_copied_before_dma(void **state)
 	unlink("/tmp/private");
 }
 
-/* Maps hugetlb memory at @at, or anywhere if @at is NULL, from the reserved huge pages. */
+/*
+ * Maps hugetlb memory at @at, or anywhere if @at is NULL, from the reserved huge pages.
+ */
 static uint8_t *hugetlb(void *at, size_t len)
 {
 	uint8_t *mem = mmap(at, len, PROT_READ | PROT_WRITE,
@@ -297,7 +299,7 @@ static void hugetlb_memory_can_be_mapped(void **state)
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "8"));
 	mem = hugetlb(NULL, 16 * MIB);
 	check_kind(mem, 16 * MIB);
-	/* A piece that starts and ends inside huge pages, and one inside one. */
+	/* Start and end inside two different huge pages, then inside the same one. */
 	check_kind(mem + MIB + PAGE, 3 * MIB);
 	check_kind(mem + PAGE, MIB);
 	munmap(mem, 16 * MIB);
@@ -314,7 +316,9 @@ static void hugetlb_between_other_memory_can_be_mapped(void **state)
 	assert_int_equal(mprotect(mem, 8 * MIB, PROT_READ | PROT_WRITE), 0);
 	hugetlb(mem + 2 * MIB, 4 * MIB);
 	check_kind(mem, 8 * MIB);
-	/* Small pages first and huge pages last, and the other way round. */
+	/*
+	 * From huge pages on into small ones, and from small pages on into huge ones.
+	 */
 	check_kind(mem + 3 * MIB, 5 * MIB);
 	check_kind(mem + MIB, 3 * MIB);
 	ok(vfio_dma_map(&container, mem, IOVA, 8 * MIB, VFIO_DMA_RW));
@@ -325,7 +329,9 @@ static void hugetlb_between_other_memory_can_be_mapped(void **state)
 	ok(proc_write_file("/proc/sys/vm/nr_hugepages", "0"));
 }
 
-/* No page may be freed before the unmap, and every page has to be freed by it. */
+/*
+ * munmap() must not free a page that is mapped for DMA; UNMAP_DMA has to free them all.
+ */
 static void hugetlb_memory_is_kept_until_unmap(void **state)
 {
 	struct fault fault;
@@ -358,7 +364,7 @@ static void transparent_huge_pages_can_be_mapped(void **state)
 	munmap(mem, 16 * MIB);
 }
 
-/* Maps a file's pages in reverse order, so that none are adjacent; each is a VMA. */
+/* mmaps a file's pages in reverse order, one VMA each, so that none are adjacent. */
 static void map_backwards(uint8_t *mem, size_t len, int fd)
 {
 	size_t at;
@@ -395,12 +401,13 @@ static void scattered_memory_can_be_mapped(void **state)
 }
 
 /*
- * There is so much scattered memory that tether does not record it page by page. The huge
- * pages behind it are not aligned to a step in which a backend may unmap.
+ * There is so much scattered memory that tether does not remember its pages, but reads
+ * them back from the IOMMU's tables, in steps, when it unmaps them. The huge pages
+ * behind that memory do not begin at the start of a step.
  */
 static void huge_pages_in_scattered_memory_are_unpinned(void **state)
 {
-	/* Kernels that check themselves go through all VMAs at every mmap(). */
+	/* Fewer pages on debug kernels, which check all VMAs at every mmap(). */
 	const size_t scattered = (patience() > 1 ? 15 : 59) * MIB;
 	const size_t huge = (patience() > 1 ? 64 : 256) * MIB;
 	uint8_t *mem = vfio_reserve(scattered + huge, 2 * MIB, MIB);
@@ -496,8 +503,9 @@ static void fork_leaves_dma_with_the_parent(void **state)
 }
 
 /*
- * With in-tree on 6.1 the device goes on to read the page that the process's write has
- * replaced, if that was the zero page or a page of a file.
+ * Does a device read what the process writes to private memory after MAP_DMA? Not with
+ * in-tree before 6.2: it pins the zero page or a page of the file. The process's first
+ * write replaces that page by a copy, but the device goes on to read the old page.
  */
 static bool sees_copies(void)
 {
@@ -513,7 +521,10 @@ static bool reads_what_is_written(uint8_t *mem, size_t offset)
 	return !memcmp(got, mem + offset, LEN);
 }
 
-/* Maps mem for reading, and only then writes to it: the device has to read the new bytes. */
+/*
+ * Maps mem for reading, and only then writes to it. expected: does the device have to
+ * read the new bytes?
+ */
 static void expect_to_be_read(uint8_t *mem, size_t len, bool expected)
 {
 	long pinned = proc_pages_pinned();
@@ -534,7 +545,7 @@ static void touch_for_reading(const uint8_t *mem, size_t len)
 		(void)*(volatile const uint8_t *)(mem + i);
 }
 
-/* Some pages in the middle are the process's own; the first and the last page are not. */
+/* The process has written to two pages in the middle, but not to the first or last. */
 static void untouched_memory_is_read_as_it_is_written_later(void **state)
 {
 	uint8_t *mem = anonymous(MIB);
@@ -546,7 +557,9 @@ static void untouched_memory_is_read_as_it_is_written_later(void **state)
 	expect_to_be_read(mem, MIB, sees_copies());
 	munmap(mem, MIB);
 
-	/* The same for memory that the process has read, and that is read-only when mapped. */
+	/*
+	 * The same if the process has read the memory, and it is read-only at MAP_DMA.
+	 */
 	mem = anonymous(MIB);
 	madvise(mem, MIB, MADV_NOHUGEPAGE);
 	touch_for_reading(mem, MIB);
@@ -597,7 +610,9 @@ static void private_hugetlb_is_read_as_it_is_written_later(void **state)
 	fd = memfd_create("hugetlb", MFD_HUGETLB);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 4 * MIB), 0);
-	/* Otherwise the pages would be the process's own from the beginning. */
+	/*
+	 * Fill the file, since a page that it lacks would be the process's own at once.
+	 */
 	mem = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(mem, MAP_FAILED);
 	memset(mem, 1, 4 * MIB);
@@ -617,7 +632,7 @@ static void private_hugetlb_is_read_as_it_is_written_later(void **state)
 
 /*
  * After fork() parent and child share each page. Before MAP_DMA pins a page, the kernel
- * gives the parent one of its own, so the device reads what the parent writes later.
+ * gives the parent a copy of its own. So the device reads what the parent writes later.
  */
 static void memory_shared_by_fork_is_read_as_it_is_written_later(void **state)
 {
@@ -638,7 +653,7 @@ static void memory_shared_by_fork_is_read_as_it_is_written_later(void **state)
 	munmap(mem, MIB);
 }
 
-/* A shared file's pages are not copied, and memory that may not be read is refused. */
+/* MAP_DMA copies no page of a shared file, and refuses memory that may not be read. */
 static void shared_and_forbidden_memory_is_not_copied(void **state)
 {
 	int fd = memfd_create("shared", 0);
@@ -691,9 +706,10 @@ static int write_protect(uint8_t *mem, size_t len)
 }
 
 /*
- * A device can read such a page if the page is the process's own. Before 6.2, to give the
- * process a page of its own takes a write. Tether does not make it, because the
- * userfaultfd's owner decides about writes.
+ * MAP_DMA for reading needs a page that is the process's own. The first page here is;
+ * for the second one, before 6.2, tether would have to cause a write fault to get such
+ * a page. It does not, because only the userfaultfd's owner may permit writes, so
+ * MAP_DMA fails.
  */
 static void memory_that_a_userfaultfd_protects_is_read_if_it_can_be(void **state)
 {
@@ -725,7 +741,9 @@ static int map_and_leave(void *arg)
 	return vfio_dma_map(&container, mem, IOVA, MIB, VFIO_DMA_RW) ? 2 : 0;
 }
 
-/* A process's pages stay pinned until they are unmapped, by whichever process. */
+/*
+ * The pages of a process that has ended stay pinned until another process unmaps them.
+ */
 static void memory_of_a_process_that_ended_is_released(void **state)
 {
 	long pinned = proc_pages_pinned();

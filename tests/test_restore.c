@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Restore disturbs no one: operations of a program while its device memory is off must
- * neither fail nor wait because restore waits for that memory.
+ * Restore is tether's work that maps device memory again after an outage. While it
+ * waits for that memory, it must make no operation of the program fail or wait.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,9 +23,10 @@ static uint8_t *map_whole_target(void)
 }
 
 /*
- * vfio-pci fails a hot reset with -EBUSY while another thread holds the locks that a page
- * fault takes. A VMM switches the memory off before it resets a device, so restore need
- * not take a page fault. The BAR is large, so that on 6.1 a fault would take long.
+ * vfio-pci fails a hot reset with -EBUSY while another thread holds the locks that a
+ * page fault takes. Before a reset a VMM switches the memory off. Restore has to see
+ * that the memory is off without a page fault, so that it does not make the reset fail.
+ * On 6.1 a page fault in this large BAR would take long, so the test would notice it.
  */
 static void resets_with_the_memory_off_are_not_disturbed(void **state)
 {
@@ -55,7 +56,7 @@ static void *reset(void *result)
 	return NULL;
 }
 
-/* Operations that a VMM may do at any time and that must not wait, one of each. */
+/* Does one each of mmap, map, unmap and munmap, none of which may wait for restore. */
 static void map_and_unmap_everything(void)
 {
 	void *mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -68,8 +69,8 @@ static void map_and_unmap_everything(void)
 }
 
 /*
- * Maps and unmaps until a reset of nvme ends. *times: how often. Returns the latest time,
- * in seconds from start, at which the reset was still under way.
+ * Maps and unmaps until a reset of nvme, in another thread, ends. *times: how often.
+ * Returns how many seconds after start the reset was last seen to be under way.
  */
 static double map_while_resetting(double start, int *times)
 {
@@ -91,9 +92,10 @@ static double map_while_resetting(double start, int *times)
 }
 
 /*
- * nvme's reset takes 110 ms. Restore makes its first attempt during the reset, and must
- * not wait in a page fault, with the process's locks held, until the reset's end. The
- * test proves nothing if the machine stood still in that time.
+ * nvme's reset takes 110 ms, and restore makes its first attempt during it. That
+ * attempt must not wait for the reset's end in a page fault, since a page fault holds
+ * locks of the process that mmap() and MAP_DMA need. If the machine stood still
+ * meanwhile, the test cannot tell, and repeats the reset.
  */
 static void a_reset_does_not_stall_the_process(void **state)
 {
@@ -118,12 +120,12 @@ static void a_reset_does_not_stall_the_process(void **state)
 	munmap(map, MIB);
 	ok(nvme_enable(&rig.nvme));
 
-	/* The reset was still under way after restore's first attempt. */
+	/* Otherwise the reset ended before restore tried, and nothing is proved. */
 	assert_true(late > restore_tries);
 	assert_true(times * patience() > 10);
 }
 
-/* The backend may be loaded before vfio-pci, and stay loaded when vfio-pci is unloaded. */
+/* Loads vfio-pci anew while the backend stays loaded, so the backend is older. */
 static int setup_vfio_pci_anew(void **state)
 {
 	rig_close(state);
@@ -138,7 +140,11 @@ static void vfio_pci_can_be_loaded_anew(void **state)
 	a_reset_does_not_stall_the_process(state);
 }
 
-/* Other memory may be mapped and unmapped where a part of the mmap was unmapped. */
+/*
+ * The process unmaps a page of a mirror, then maps and unmaps other memory in its
+ * place, more often than a mirror may lose a part. DMA to the rest of the mirror must
+ * go on.
+ */
 static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 {
 	uint8_t *hole = rig.map + RIG_HALF;
@@ -158,8 +164,9 @@ static void what_fills_a_hole_does_not_disturb_the_rest(void **state)
 }
 
 /*
- * Up to 6.9, if vfio-pci believes that a VMA is filled but its page tables are empty, an
- * access faults for ever. SIGALRM then ends the program.
+ * Up to 6.9, if vfio-pci takes a VMA for filled but its page tables are empty, a CPU
+ * access faults for ever. If restore caused such a state, the read of *map would hang,
+ * and SIGALRM would end the program.
  */
 static void memory_that_comes_back_can_be_read_at_once(void **state)
 {
@@ -192,9 +199,9 @@ static uint64_t revoked(uint64_t iova, uint64_t size)
 }
 
 /*
- * Wait until no mirror of the range is revoked, or for limit seconds. To ask about many
- * mirrors takes the container's lock for long, which restore needs; so ask about the last
- * one until it is back.
+ * Wait until no mirror of the range is revoked, or for limit seconds. A query of many
+ * mirrors holds the container's lock, which restore needs, for long. So query only the
+ * mirror at @last until that one is back, and then the whole range.
  */
 static void wait_until_restored(uint64_t first, uint64_t size, uint64_t last,
 				double limit)
@@ -207,8 +214,9 @@ static void wait_until_restored(uint64_t first, uint64_t size, uint64_t last,
 }
 
 /*
- * One check of a device serves all its mirrors. If restore tried each mirror at a time of
- * its own, their return would be spread over a second.
+ * Restore checks for all mirrors of a device together whether the device is on, so they
+ * have to come back together. If it tried each mirror at a time of its own, they would
+ * come back within a second, not within the limit at the end.
  */
 static void many_mirrors_come_back_at_once_after_a_long_outage(void **state)
 {
@@ -261,7 +269,10 @@ static void *map_and_unmap_for_ever(void *arg)
 	return NULL;
 }
 
-/* Restore only tries container->lock, which these threads hold nearly all the time. */
+/*
+ * Restore takes container->lock only with trylock. These threads hold the lock nearly
+ * all the time, but restore has to get it soon enough nevertheless.
+ */
 static void memory_comes_back_while_others_map(void **state)
 {
 	enum { THREADS = 4 };

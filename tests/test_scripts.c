@@ -10,7 +10,7 @@
 #include "command.h"
 #include "rig.h"
 
-#define START_S	40	/* how long bpftrace may compile on an emulated machine */
+#define START_S	40	/* how long bpftrace may compile a script on an emulated CPU */
 
 static struct command script;
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The entries in an SMMU's page tables. On Arm each translation says how memory is
- * accessed: as device memory (in order and uncached), or as RAM. QEMU has no caches, so
- * bytes do not show the difference. So these tests read the entries, by the same walk
- * that the SMMU makes. The SMMU also translates devices' interrupts.
+ * The entries in the page tables of an SMMU, Arm's IOMMU. Each entry says how a device
+ * accesses the memory: as device memory (in order and uncached), or as RAM. QEMU has no
+ * caches, so a wrong type does not change what DMA transfers. So these tests read the
+ * entries, by the same walk that the SMMU makes. They also check the entry by which the
+ * SMMU translates devices' interrupts.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -55,7 +56,7 @@ static struct smmu_entry entry_at(uint64_t iova)
 	return entry;
 }
 
-/* Checks every page, since the kernel may divide a mapping into blocks as it likes. */
+/* Checks every entry of the range. The kernel chooses how much memory an entry maps. */
 static void expect_entries(uint64_t iova, uint64_t len, uint8_t memory)
 {
 	uint64_t end = iova + len;
@@ -141,7 +142,9 @@ static void entries_go_with_the_memory(void **state)
 	expect_device_memory(IOVA, RIG_LEN, 0);
 }
 
-/* The kernel maps the interrupt controller's page there when one is enabled. */
+/*
+ * The kernel maps the interrupt controller's page there when an interrupt is enabled.
+ */
 static void interrupts_are_translated_in_their_window(void **state)
 {
 	struct pollfd signal = { .fd = eventfd(0, EFD_NONBLOCK), .events = POLLIN };
@@ -152,7 +155,7 @@ static void interrupts_are_translated_in_their_window(void **state)
 	ok(vfio_msi_window(NVME, &first, &last));
 	refused(ENOENT, smmu_lookup(&smmu, NVME, first, &entry));
 	ok(vfio_msix_enable(&rig.nvme.dev, 0, signal.fd));
-	/* QEMU's nvme reads the vector when a queue is created. */
+	/* QEMU's nvme takes a queue's vector only when the queue is created. */
 	ok(nvme_enable(&rig.nvme));
 	expect_entries(first, PAGE, SMMU_DEVICE_MEMORY);
 	expect_landing(IOVA, 0);

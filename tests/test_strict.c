@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * strict_mmio_maps: on, memory of other drivers is refused; off, it is mirrored.
+ * The parameter strict_mmio_maps. If it is on, MAP_DMA refuses device memory that is
+ * not vfio-pci's; if it is off, MAP_DMA makes a mirror of it.
  *
- * Such memory here is the BAR of a device without a driver, mapped through
- * its sysfs file.
+ * These tests use the BAR of a device that has no driver, mmapped through its sysfs
+ * file.
  */
 #include <fcntl.h>
 #include <linux/dma-heap.h>
@@ -77,7 +78,7 @@ static void other_drivers_memory_is_refused(void **state)
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
 }
 
-/* If memory is refused, memory in front of it in the same mapping is unmapped again. */
+/* The first page is RAM: it is unpinned again when the memory behind it is refused. */
 static void refusal_leaves_nothing(void **state)
 {
 	long locked = proc_status_kb(0, "VmLck");
@@ -91,7 +92,7 @@ static void refusal_leaves_nothing(void **state)
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
 }
 
-/* Returns a positive errno, or LACKING. */
+/* Tries to map RAM that a driver has mapped. Returns 0 or a positive errno. */
 static int map_drivers_ram(void *mem, size_t len)
 {
 	return -vfio_dma_map(&rig.container, mem, IOVA, len, VFIO_DMA_RO);
@@ -113,7 +114,7 @@ static int map_heap(void *arg)
 	return mem == MAP_FAILED ? LACKING : map_drivers_ram(mem, MIB);
 }
 
-/* In a time namespace the vDSO has a page of RAM that is mapped as device memory is. */
+/* In a time namespace the vDSO's data has a page of RAM, mapped as device memory is. */
 static int map_time(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -126,7 +127,7 @@ static int map_time(void)
 	return addr ? map_drivers_ram((void *)addr, PAGE) : LACKING;
 }
 
-/* Only children of the caller are in the new time namespace. */
+/* unshare() gives the new time namespace to later children only, so a child maps. */
 static int map_time_namespace(void *arg)
 {
 	int status;
@@ -157,7 +158,7 @@ static bool is_refused_as_ram(int (*map)(void *arg))
 	return true;
 }
 
-/* The log must not advise strict_mmio_maps=N, which would not permit such RAM. */
+/* The kernel log must not advise strict_mmio_maps=N, which does not permit such RAM. */
 static void ram_that_a_driver_maps_is_refused_without_advice(void **state)
 {
 	bool heap = is_refused_as_ram(map_heap);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tracepoints: each map, revocation, restore, unmap and refusal is traced, with the
- * names by which an administrator knows process and device.
+ * Tracepoints: each map, revocation, restore, unmap and refusal has a record, with the
+ * process's PID and the device's PCI address.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,7 +150,7 @@ static void mprotect_is_traced(void **state)
 	await_restore();
 }
 
-/* The child makes the mapping, in a container of its parent. */
+/* A child makes the mapping in its parent's container, and exits. */
 static void exit_is_traced_with_its_owner(void **state)
 {
 	char text[32];
@@ -185,7 +185,9 @@ static void refusals_are_traced(void **state)
 	refused(EFAULT, vfio_dma_map(&rig.container, rig.map + PAGE, IOVA_RAM,
 				     PAGE, VFIO_DMA_RW));
 	assert_non_null(trace_find("refuse", ram_iova, "error=-14", NULL));
-	/* A refused mapping of which a part was mapped also has a record of the unmap. */
+	/*
+	 * If MAP_DMA fails after it has mapped a part, the part's unmap is traced, too.
+	 */
 	refused(EFAULT, vfio_dma_map(&rig.container, rig.map, IOVA_RAM,
 				     2 * PAGE, VFIO_DMA_RW));
 	assert_int_equal(trace_count("map"), 1);

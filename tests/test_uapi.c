@@ -156,7 +156,7 @@ static void info_tells_page_sizes_and_capabilities(void **state)
 	free(info);
 }
 
-/* Old programs have a shorter struct; the ioctl must not write behind its end. */
+/* Old programs have a shorter struct, of argsz bytes: GET_INFO writes no more bytes. */
 static void info_honours_argsz(void **state)
 {
 	struct {
@@ -180,7 +180,7 @@ static void info_honours_argsz(void **state)
 	wanted = s.info.argsz;
 	assert_true(wanted > sizeof(s.info));
 
-	/* With one byte too few, the ioctl reports the chain's size and copies none of it. */
+	/* With one byte too few, GET_INFO tells the size, and copies no capability. */
 	s.info.argsz = wanted - 1;
 	assert_int_equal(ioctl(container.fd, VFIO_IOMMU_GET_INFO, &s), 0);
 	assert_int_equal(s.info.argsz, wanted);
@@ -221,7 +221,9 @@ static void iova_ranges_leave_out_the_msi_window(void **state)
 		assert_true(start < end);
 		assert_true(end < first || start > last);
 	}
-	/* Inside the reserved range, across each of its ends, and the last usable page. */
+	/*
+	 * Refused in the MSI window and across its ends, but not next to it or at end.
+	 */
 	refused(EINVAL, map_at(first, PAGE));
 	refused(EINVAL, map_at(first - PAGE, 2 * PAGE));
 	refused(EINVAL, map_at(last + 1 - PAGE, 2 * PAGE));
@@ -288,7 +290,7 @@ static void unmap_checks_its_arguments(void **state)
 	unmap.flags = 1u << 31;
 	assert_int_equal(ioctl(fd, VFIO_IOMMU_UNMAP_DMA, &unmap), -1);
 	assert_int_equal(errno, EINVAL);
-	/* UNMAP_ALL must come without a range. */
+	/* With UNMAP_ALL, iova and size have to be 0. */
 	unmap.flags = VFIO_DMA_UNMAP_FLAG_ALL;
 	assert_int_equal(ioctl(fd, VFIO_IOMMU_UNMAP_DMA, &unmap), -1);
 	assert_int_equal(errno, EINVAL);
@@ -320,14 +322,14 @@ static void unmap_takes_whole_mappings_only(void **state)
 	refused(EINVAL, unmap_at(IOVA + 3 * PAGE, PAGE));
 	refused(EINVAL, unmap_at(IOVA + 2 * PAGE, 10 * PAGE));
 	refused(EINVAL, unmap_at(IOVA, 9 * PAGE));
-	/* The range may have holes, which are not counted. */
+	/* The range may have holes; unmapped does not count them. */
 	ok(vfio_dma_unmap(&container, IOVA - PAGE, 14 * PAGE, &unmapped));
 	assert_int_equal(unmapped, 8 * PAGE);
 	ok(vfio_dma_unmap(&container, IOVA, 4 * PAGE, &unmapped));
 	assert_int_equal(unmapped, 0);
 }
 
-/* Version 1: a mapping that starts in the range is unmapped whole. */
+/* Version 1 of type1 unmaps a mapping that starts in the range, even beyond its end. */
 static void version_1_unmaps_beyond_the_range(void **state)
 {
 	uint64_t unmapped = 1;
@@ -352,7 +354,9 @@ static void unmap_all_takes_everything(void **state)
 		ok(map_at(IOVA + i * 64 * MIB, (1 + i % 16) * PAGE));
 	ok(map_at(0, PAGE));
 	ok(vfio_dma_unmap_all(&container, &unmapped));
-	/* Six rounds of 1..16 pages, then 1..4 pages, and the page at IOVA 0. */
+	/*
+	 * 96 mappings: 6 times 1 + ... + 16 pages; then 1 + ... + 4; and 1 at IOVA 0.
+	 */
 	assert_int_equal(unmapped, (6 * 136 + 10 + 1) * PAGE);
 	ok(map_at(IOVA, PAGE));
 }
@@ -369,17 +373,20 @@ static void wrapping_ranges_are_refused(void **state)
 	refused(error, unmap_at(IOVA, 0 - PAGE));
 }
 
-/* A range that ends at the last byte of the IOVAs does not wrap. */
+/* A range that ends at the last 64-bit address does not wrap around. */
 static void ranges_may_end_at_the_last_byte(void **state)
 {
 	uint64_t top = 0 - PAGE, unmapped = 1;
 
 	ok(vfio_dma_unmap(&container, top, PAGE, &unmapped));
 	assert_int_equal(unmapped, 0);
-	/* Most IOMMUs and the process have no such addresses, but the range does not wrap. */
+	/*
+	 * Neither range wraps. MAP_DMA fails because most IOMMUs have no such IOVA, and
+	 * no process has such an address.
+	 */
 	if (vfio_last_iova(&container) == UINT64_MAX) {
 		ok(map_at(top, PAGE));
-		/* Older in-tree backends do not find this mapping by its address. */
+		/* Older in-tree backends do not find this mapping by its IOVA. */
 		ok(vfio_dma_unmap_all(&container, NULL));
 	} else {
 		refused(EINVAL, map_at(top, PAGE));
@@ -388,7 +395,7 @@ static void ranges_may_end_at_the_last_byte(void **state)
 				     VFIO_DMA_RW));
 }
 
-/* In-tree 6.1 accepts this range and finds nothing in it. */
+/* In-tree 6.1 accepts an unmap of this range, but does not find the mapping in it. */
 static void unmap_to_the_last_byte_finds_what_is_there(void **state)
 {
 	uint64_t unmapped = 0;
@@ -425,7 +432,7 @@ static void entry_limit_is_honoured(void **state)
 	unsigned int i;
 
 	ok(proc_write_file(backend_parameter("dma_entry_limit"), "5"));
-	/* A container reads the parameter when it gets its backend, so this needs a new one. */
+	/* A container keeps the limit that there was when it got its backend. */
 	for (i = 0; i < 6; i++)
 		ok(map_at(IOVA + i * PAGE, PAGE));
 	reopen();
@@ -508,7 +515,7 @@ static void containers_are_apart(void **state)
 	ok(edu_write(&edu, IOVA, mem + 8 * PAGE, LEN));
 	assert_memory_equal(mem + 4 * PAGE, mem + 8 * PAGE, LEN);
 	assert_int_equal(mem[0], 0);
-	/* This container's device does not reach memory that only the first one has mapped. */
+	/* edu is in the other container, which maps nothing at this IOVA. */
 	ok(edu_store(&edu, IOVA + PAGE, LEN));
 	ok(fault_wait(&faults, EDU_A, IOVA + PAGE, true, FAULT_MS));
 	assert_int_equal(mem[0], 0);
@@ -546,7 +553,7 @@ static void parameters_have_their_names(void **state)
 {
 	char text[16];
 
-	/* Some of the lab's machines need allow_unsafe_interrupts. */
+	/* allow_unsafe_interrupts is Y on those of the lab's machines that need it. */
 	ok(proc_read_file(backend_parameter("allow_unsafe_interrupts"), text,
 			  sizeof(text)));
 	if (strcmp(text, "Y\n"))

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Updating user addresses: a mapping stays in the IOMMU while its memory moves to
- * another address, or into another process, to which it is then charged.
+ * VFIO_UPDATE_VADDR: a mapping stays in the IOMMU while its memory moves to another
+ * user address, or into another process, to which the memory is then charged. UNMAP_DMA
+ * with VFIO_DMA_UNMAP_FLAG_VADDR makes the mapping's address stale, until MAP_DMA with
+ * VFIO_DMA_MAP_FLAG_VADDR gives the mapping a new address.
  *
- * test_vaddr --adopt ... is run as such another process: see adopt().
+ * Tests run "test_vaddr --adopt ..." as that other process: see adopt().
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -51,7 +53,9 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* The child ends when its pipe from the parent is closed. */
+/*
+ * Closes the pipes, at which the child ends. Returns the child's exit status or -errno.
+ */
 static int child_ends(void)
 {
 	int status;
@@ -103,7 +107,7 @@ static int map_ram(uint64_t offset, uint64_t size)
 			    VFIO_DMA_RW);
 }
 
-/* Does DMA to the mapping at IOVA arrive in the file, at both its ends? */
+/* DMA to the first and to the last page at IOVA has to arrive in the file. */
 static void expect_dma(void)
 {
 	static const uint64_t at[] = { 0, RAM_LEN - PAGE };
@@ -235,9 +239,10 @@ static void dma_goes_on_while_an_address_is_updated(void **state)
 }
 
 /*
- * The other process: "--adopt CONTAINER MEMORY TELL HEAR [LIMIT]". It inherits these
- * files from its parent. It maps the memory, gives the mapping at IOVA its own address
- * of that memory, sends the result, and stays until its parent closes the pipe.
+ * The other process: "--adopt CONTAINER MEMORY TELL HEAR [LIMIT]". The first four are
+ * files that it inherits from its parent. It mmaps MEMORY, tells the container that the
+ * mapping at IOVA has that address now, writes the result to TELL, and stays until its
+ * parent closes HEAR. With LIMIT it is unprivileged and has this RLIMIT_MEMLOCK.
  */
 static int adopt(int argc, char **argv)
 {
@@ -287,8 +292,9 @@ static void exec_adopt(int to_parent, int from_parent, char *limit)
 }
 
 /*
- * Have a new process adopt the mapping. Returns the errno that it got. first: the process
- * itself makes the mapping first, in an address space that it then leaves by exec.
+ * Have a new process run adopt(). Returns adopt()'s result, 0 or -errno. If first is
+ * true, the process itself makes the mapping before, in an address space that exec then
+ * ends.
  */
 static int adopted(bool first, char *limit)
 {
@@ -324,7 +330,9 @@ static void address_moves_to_a_new_process(void **state)
 	ok(edu_load(&rig.edu, pattern, LEN));
 	ok(make_stale(IOVA, RAM_LEN, NULL));
 	assert_int_equal(proc_status_kb(0, "VmLck"), before + RAM_KB);
-	/* This transfer is under way while the mapping is given to the other process. */
+	/*
+	 * This transfer is under way while the mapping is given to the other process.
+	 */
 	ok(edu_start_store(&rig.edu, IOVA + MIB, LEN));
 	ok(adopted(false, NULL));
 	ok(edu_wait(&rig.edu));
@@ -389,7 +397,9 @@ static uint8_t *map_bar(void)
 	return map;
 }
 
-/* The old mmap is unmapped before the update in one case, and after it in the other. */
+/*
+ * At the first update the old mmap is unmapped afterwards, at the second one before it.
+ */
 static void device_memory_is_tethered_to_its_new_address(void **state)
 {
 	uint8_t *moved = map_bar();
@@ -449,7 +459,7 @@ static void a_new_address_without_the_device_memory_is_refused(void **state)
 	expect_blocked(IOVA, 0);
 }
 
-/* A VMM's live update cannot wait until a guest turns its device's memory on. */
+/* A VMM's live update cannot wait until the guest turns its device's memory on. */
 static void a_new_address_is_taken_while_the_memory_is_off(void **state)
 {
 	struct vfio_tether_query q;
@@ -471,7 +481,10 @@ static void a_new_address_is_taken_while_the_memory_is_off(void **state)
 	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
 }
 
-/* The mirror follows its new address from then on, also while the memory is off. */
+/*
+ * After the update munmap() at the new address revokes the mirror, even while the
+ * memory is off, and it is not restored there.
+ */
 static void memory_that_was_off_goes_with_its_new_address(void **state)
 {
 	uint8_t *moved;
@@ -488,7 +501,9 @@ static void memory_that_was_off_goes_with_its_new_address(void **state)
 	expect_blocked(IOVA + RIG_HALF, RIG_HALF);
 }
 
-/* A new address that would be refused with the memory on is refused with it off, too. */
+/*
+ * A new address that would be refused with the memory on is refused with it off, too.
+ */
 static void off_or_not_a_new_address_needs_the_device_memory(void **state)
 {
 	uint8_t *nothing = vfio_reserve(RIG_LEN, PAGE, 0), *half, *rest;
@@ -524,7 +539,11 @@ static void map_page(uint8_t *at, uint64_t offset)
 					  PROT_READ | PROT_WRITE, at), at);
 }
 
-/* Device memory, RAM, device memory: the first is at the new address, the last is not. */
+/*
+ * The mapping has a page of device memory, one of RAM, and one of device memory. At
+ * first the last page is not at the new address: the update fails, and must change
+ * nothing.
+ */
 static void half_of_a_new_address_changes_nothing(void **state)
 {
 	const size_t len = 3 * PAGE, last = 2 * PAGE;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shows how a program uses <linux/vfio_tether.h>: it maps the largest BAR of a device,
- * is notified when the mapping is revoked and restored, and queries its state.
+ * Shows how a program uses <linux/vfio_tether.h>: it maps the largest BAR of a device
+ * for DMA, is notified by an eventfd when tether revokes and restores the mapping, and
+ * queries the mapping's state.
  *
  *	tether-example 0000:01:00.0
  *
- * The device has to be bound to vfio-pci and alone in its group. The program itself
- * switches the device's memory off and on, to cause a revocation and a restore.
+ * The device has to be bound to vfio-pci and alone in its IOMMU group. The program
+ * turns the device's memory off and on, so that tether revokes and restores the
+ * mapping.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -126,7 +128,7 @@ static void show(int container)
 	       query.live, query.revoked, query.gone, query.pinned);
 }
 
-/* Your own program would add this descriptor to those that it polls. */
+/* Waits for the eventfd, which a real program would poll() with its other files. */
 static void await_change(int container, int events)
 {
 	struct pollfd wait = { .fd = events, .events = POLLIN };

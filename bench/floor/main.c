@@ -2,12 +2,12 @@
 /*
  * The floor does only the work that no backend can avoid. It pins RAM in batches and
  * maps each run of adjacent pages with one call; it computes the address of device
- * memory. To unmap, it calls iommu_unmap() once, which flushes once, and unpins by range.
- * It checks no arguments, charges no process, shares no domain, and records of a mapping
- * only what it needs to undo the mapping.
+ * memory. To unmap, it calls iommu_unmap() once, which flushes once, and unpins by
+ * range. It hardly checks arguments, charges no process for pinned pages, shares no
+ * domain, and records of a mapping only what it needs to undo the mapping.
  *
- * This is for measurements alone: a program that opens its file can reach all device
- * memory. floor->lock guards a file's mappings.
+ * This module is for measurements alone: a program that opens its file can reach the
+ * memory of all devices. floor->lock guards the mappings of one open file.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -45,7 +45,7 @@ struct floor {
  * struct mapping - The mapping that one FLOOR_MAP_* has made
  * @iova: the first IOVA
  * @size: how much is mapped (bytes)
- * @pinned: the part that has to be unpinned
+ * @pinned: the RAM that was pinned, to be unpinned; none for device memory
  */
 struct mapping {
 	u64 iova;
@@ -114,7 +114,9 @@ static void unmap(struct floor *f, struct mapping *m)
 	kfree(m);
 }
 
-/* Adjacent pages become one extent. */
+/*
+ * Adds pages to m->pinned, adjacent ones as one extent. If it fails, unpins the rest.
+ */
 static int gather(struct mapping *m, struct page **pages, long npages,
 		  dma_addr_t iova)
 {

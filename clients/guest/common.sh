@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Functions that the clients' scripts share. clients/run reads the scripts' output: "KEY
-# VALUE" is a cell of its table, "# ..." is a remark that helps to find a failure's cause.
+# Functions that the scripts in clients/guest share. clients/run reads these scripts'
+# output: a line "KEY VALUE" is a cell of its table; a line "# ..." is a remark, which stays
+# in the log and helps to find the cause of a failure.
 
-# unbind BDF: from the driver it has, if any.
+# unbind BDF: unbinds the device from its driver, if it has one.
 unbind()
 {
 	[ ! -e "/sys/bus/pci/devices/$1/driver" ] ||
 		echo "$1" >"/sys/bus/pci/devices/$1/driver/unbind"
 }
 
-# bind BDF...: to vfio-pci.
+# bind BDF...: binds the devices to vfio-pci.
 bind()
 {
 	local bdf
@@ -23,7 +24,7 @@ bind()
 	done
 }
 
-# Prints all output of a client as remarks.
+# remark: copies stdin to stdout as remarks.
 remark()
 {
 	sed 's/^/# /'

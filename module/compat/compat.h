@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The differences between kernels. For an older kernel, this file defines the newest
- * kernel's functions under their own names, so that the rest of the module is written for
- * one kernel. probed.h has a HAVE_ for each form that the kernel's headers have; the file
- * questions, next to this one, says what each stands for. No state and no lock of its own.
+ * kernel's functions under their own names, so that the rest of the module is written
+ * for one kernel. probed.h, which the build writes, defines HAVE_NAME for each form
+ * that the kernel's headers have; the file questions, next to this one, says what each
+ * NAME stands for. This file has no state and no lock. "This kernel" in a comment is
+ * one for which the #ifdef around the comment is true.
  */
 #ifndef TETHER_COMPAT_H
 #define TETHER_COMPAT_H
@@ -32,7 +34,11 @@
 
 #ifdef HAVE_IOMMU_MAP_WITHOUT_GFP
 
-/* iommu_map() had no gfp argument; iommu_map_atomic() allocated with GFP_ATOMIC. */
+/*
+ * iommu_map() of this kernel has no gfp argument and may sleep; iommu_map_atomic() does
+ * not sleep, since it allocates with GFP_ATOMIC. So @gfp decides which of them is
+ * called.
+ */
 static inline int compat_iommu_map(struct iommu_domain *domain,
 				   unsigned long iova, phys_addr_t paddr,
 				   size_t size, int prot, gfp_t gfp)
@@ -54,8 +60,8 @@ static inline int compat_device_lacks_intr_remap(struct device *dev, void *unuse
 }
 
 /*
- * Either the MSI domain or the IOMMU isolated interrupts, and each had a function of its
- * own that said so.
+ * On this kernel either the MSI interrupt domain or the IOMMU isolates interrupts, and
+ * each has a function of its own that says so. It is enough if one of them says so.
  */
 static inline bool iommu_group_has_isolated_msi(struct iommu_group *group)
 {
@@ -68,7 +74,7 @@ static inline bool iommu_group_has_isolated_msi(struct iommu_group *group)
 
 #ifdef HAVE_EVENTFD_SIGNAL_NUMBER
 
-/* eventfd_signal() had an argument, the number to add; this module always adds 1. */
+/* This kernel's eventfd_signal() takes the number to add; this module adds 1. */
 static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
 {
 	eventfd_signal(ctx, 1);
@@ -89,7 +95,7 @@ static inline struct iommu_domain *iommu_paging_domain_alloc(struct device *dev)
 
 #ifdef HAVE_WQ_PERCPU_BY_DEFAULT
 
-/* Without WQ_UNBOUND, every workqueue was per CPU; there was no flag for that. */
+/* On this kernel a workqueue without WQ_UNBOUND is per CPU, which takes no flag. */
 #define WQ_PERCPU	0
 
 #endif
@@ -100,7 +106,7 @@ struct mmu_interval_notifier_finish {
 	struct mmu_interval_notifier *notifier;
 };
 
-/* Invalidation had one pass: each notifier runs both halves, one after the other. */
+/* On this kernel one callback runs @start, and then @finish if @start set @last. */
 #define COMPAT_INTERVAL_NOTIFIER_OPS(name, start, finish)		\
 static bool name##_invalidate(struct mmu_interval_notifier *notifier,	\
 			      const struct mmu_notifier_range *range,	\
@@ -131,7 +137,7 @@ static const struct mmu_interval_notifier_ops name = {			\
 
 #ifndef HAVE_FOLLOW_PFNMAP_WITH_MASK
 
-/* The kernel's struct has addr_mask since 6.15, and exists since 6.12. */
+/* For struct follow_pfnmap_args, which exists since 6.12; addr_mask since 6.15. */
 struct compat_follow_pfnmap_args {
 	struct vm_area_struct *vma;
 	unsigned long address;
@@ -141,9 +147,9 @@ struct compat_follow_pfnmap_args {
 };
 
 /*
- * Read the page-table entry that maps an address of a PFNMAP VMA. Newer kernels keep the
- * page table locked until follow_pfnmap_end(); this one does not, and no caller in this
- * module relies on the lock.
+ * Read the page-table entry that maps an address of a PFNMAP VMA. The newest kernel's
+ * function keeps the page table locked until follow_pfnmap_end(); this one drops the
+ * lock before it returns, and no caller in this module relies on the lock.
  */
 static inline int compat_follow_pfnmap_start(struct compat_follow_pfnmap_args *args)
 {
@@ -170,7 +176,7 @@ static inline int compat_follow_pfnmap_start(struct compat_follow_pfnmap_args *a
 
 	if (ret)
 		return ret;
-	__acquire(lock); /* follow_pte() took it, but does not tell sparse */
+	__acquire(lock); /* tells sparse that follow_pte() took it */
 	args->pfn = pte_pfn(*ptep);
 	args->writable = pte_write(*ptep);
 	pte_unmap_unlock(ptep, lock);
@@ -191,7 +197,7 @@ static inline void compat_follow_pfnmap_end(struct compat_follow_pfnmap_args *ar
 
 #ifdef HAVE_PIN_REMOTE_WITH_VMAS
 
-/* The kernel's function had one more argument, to return the VMAs. */
+/* This kernel's function has one more argument, which could return the VMAs. */
 static inline long compat_pin_user_pages_remote(struct mm_struct *mm,
 						unsigned long start,
 						unsigned long npages,
@@ -209,7 +215,7 @@ static inline long compat_pin_user_pages_remote(struct mm_struct *mm,
 
 #ifdef HAVE_GET_REMOTE_WITH_VMAS
 
-/* The same for pages that are not pinned. */
+/* This kernel's get_user_pages_remote() has the same extra argument. */
 static inline long compat_get_user_pages_remote(struct mm_struct *mm,
 						unsigned long start,
 						unsigned long npages,
@@ -226,9 +232,9 @@ static inline long compat_get_user_pages_remote(struct mm_struct *mm,
 #endif
 
 /*
- * Each pin of the zero page took a reference to it, so a user could make its reference
- * count overflow. The zero page is never freed, so a pin on it is not needed: drop the
- * pin at once. Newer kernels do not take one.
+ * On older kernels each pin of the zero page takes a reference to it, so a user could
+ * make its reference count overflow. The zero page is never freed, so it needs no pin:
+ * drop the pin at once. Newer kernels take no reference, and there this does nothing.
  */
 static inline void compat_drop_zero_page_pin(struct page *page)
 {
@@ -254,10 +260,11 @@ static inline bool compat_hugetlb_is_charged_as_memory(void)
 }
 
 /*
- * Is this file, whose operations no module owns, one that vfio has made for a device? Its
- * inode is the one that all anonymous files share, in a file system that is not mounted
- * where a program can reach it. So only the kernel names files there, and it gives this
- * name to the files of VFIO devices alone.
+ * Has vfio made this file for a device? Called if vfio is built into the kernel, so
+ * that no module owns the file's operations. The kernel keeps such files in the file
+ * system of anonymous inodes, in which no program can create or rename a file. So only
+ * the kernel names files there, and it names only files of VFIO devices
+ * "[vfio-device]".
  */
 static inline bool compat_is_built_in_vfio_device(const struct file *file)
 {
@@ -274,7 +281,7 @@ static inline bool compat_is_built_in_vfio_device(const struct file *file)
  * Kernels before 6.6 export no function that recognises the file of a device. There this
  * checks that the vfio module owns the file's operations and that they have mmap(): of
  * all files of that module, only a device's can be mapped. If vfio is built into the
- * kernel, no module owns the operations; then this asks for the name that vfio gives.
+ * kernel, no module owns the operations; then this compares the name of the file.
  *
  * Return: the device, or NULL if @file is no VFIO device.
  */
@@ -300,8 +307,9 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
 }
 
 /*
- * If vfio-pci lists VMAs, it drops those of an mm without users from its list without
- * zapping them.
+ * True if this kernel's vfio-pci has a list of VMAs to zap. It drops VMAs of an mm
+ * without users from that list and does not zap them, so no notifier of a mirror is
+ * called for them.
  */
 #ifdef HAVE_VFIO_PCI_LISTS_VMAS
 #define COMPAT_ZAPS_SKIP_ENDING_MMS	true
@@ -316,16 +324,17 @@ static inline struct vfio_device *compat_vfio_device(struct file *file)
  * @addr: a user address in the VMA
  * @is_filled: returns true if the VMA has a page-table entry at the address
  *
- * Before 6.10 vfio-pci had a list of the VMAs in which it had served a fault since it last
- * zapped, and zapped only these. mremap() moves entries to a VMA that is not in the list.
- * This zaps them; then the next fault in the VMA adds it to the list. Since 6.10 vfio-pci
- * finds all VMAs through the file's mapping, and this does nothing.
+ * Before 6.10 vfio-pci had a list of the VMAs in which it had served a fault since it
+ * last zapped, and zapped only these. mremap() moves entries to a VMA that is not in
+ * the list. This function zaps such entries; then the next fault in the VMA adds it to
+ * the list. Since 6.10 vfio-pci finds all VMAs through the file's address_space, and
+ * this function does nothing.
  *
- * The list is searched and the VMA zapped in one critical section of vma_lock. vfio-pci
- * takes a VMA in the list for one that has its entries. If a fault added the VMA to the
- * list and this zapped it after that, no later fault would make entries, and each access
- * would fault for ever. If there is nothing to zap, vma_lock is not taken; otherwise it is
- * not held for long: a hot reset fails if it finds vma_lock taken.
+ * The list is searched and the VMA zapped in one critical section of vma_lock, so that
+ * no fault adds the VMA in between. vfio-pci assumes that a VMA in the list has its
+ * entries, and makes none at a later fault: if this zapped such a VMA, each access
+ * would fault for ever. vma_lock is not taken if there is nothing to zap, and is held
+ * only for a short time, since a hot reset fails if it finds vma_lock taken.
  */
 static inline void
 compat_vfio_pci_zap_untracked(struct vfio_pci_core_device *vdev,

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Pinning for a device that only reads, as kernels since 6.2 do it: they pin the pages
- * that the process goes on to use, even if it writes to its memory later.
+ * With this file, kernels before 6.2 pin memory for a device that only reads as kernels
+ * since 6.2 do: they pin the pages that the process goes on to use, even if it writes
+ * to the memory later.
  *
- * Older kernels pin the page that is mapped at the moment. In a private mapping that
- * may be the zero page or a page of the file. The process's next write replaces such a
- * page by a copy, and the device would go on to read the old page as long as it is
- * pinned. Anonymous pages are not replaced, since from 5.19 on the kernel makes a page
- * exclusive to the process before it pins it. So this file accepts a page of a private
- * mapping if it is anonymous; otherwise it pins the page for writing, which makes the
- * copy at once.
+ * Without it they pin the page that is mapped at the moment. In a private mapping
+ * that may be the zero page or a page of the file. The process's next write replaces
+ * such a page by a copy, and the device would go on to read the old page as long as
+ * that is pinned. Anonymous pages are not replaced, since from 5.19 on the kernel makes
+ * a page exclusive to the process before it pins it. So this file accepts a page of a
+ * private mapping if it is anonymous; otherwise it pins the page for writing, so that
+ * the kernel makes the copy first and pins the copy.
  *
  * Included by compat.h only. This file has no state; mmap_lock guards the VMAs that it
  * reads.
@@ -25,8 +26,8 @@ static inline bool compat_pins_to_read(unsigned int flags)
 }
 
 /*
- * Unpin the first page that a write would replace, and all pages after it. Returns how
- * many pages are left.
+ * Unpin the first page that a write of the process would replace by a copy, and all
+ * pages after it. Returns how many pages are still pinned.
  */
 static inline long compat_keep_own(struct mm_struct *mm, unsigned long start,
 				   struct page **pages, long npages)
@@ -51,8 +52,9 @@ static inline long compat_keep_own(struct mm_struct *mm, unsigned long start,
 
 /*
  * Pin a hugetlb page that the process may not write to. A pin for writing would fail,
- * also with FOLL_FORCE. But a fault with FAULT_FLAG_UNSHARE makes the page the process's
- * own; the first such fault may only bring the page in, so there are two tries.
+ * even with FOLL_FORCE. But a fault with FAULT_FLAG_UNSHARE replaces the page by a copy
+ * that is the process's own. The first such fault may only bring the page in, so there
+ * are two tries.
  */
 static inline long compat_pin_readonly_hugetlb(struct mm_struct *mm,
 					       unsigned long start,
@@ -76,8 +78,9 @@ static inline long compat_pin_readonly_hugetlb(struct mm_struct *mm,
 }
 
 /*
- * Pin pages for writing where a write would replace them, so that they are copied now.
- * Pins pages of the VMA at @start only. Returns how many, at least one, or an errno.
+ * Pin pages of the VMA at @start. If it is a private mapping, where a write of the
+ * process would replace pages by copies, pin for writing, so that the kernel makes the
+ * copies now. Returns how many pages were pinned, at least one, or a negative errno.
  */
 static inline long compat_pin_and_copy(struct mm_struct *mm,
 				       unsigned long start,
@@ -103,8 +106,8 @@ static inline long compat_pin_and_copy(struct mm_struct *mm,
 }
 
 /*
- * pin_user_pages_remote() as since 6.2. @locked has to be NULL, since the caller keeps
- * mmap_lock.
+ * pin_user_pages_remote() with its behaviour since 6.2. @locked has to be NULL: the
+ * caller holds mmap_lock, which must not be dropped.
  */
 static inline long compat_pin_own_pages_remote(struct mm_struct *mm,
 					       unsigned long start,
@@ -128,8 +131,9 @@ static inline long compat_pin_own_pages_remote(struct mm_struct *mm,
 #define pin_user_pages_remote compat_pin_own_pages_remote
 
 /*
- * pin_user_pages_fast() as since 6.2, with FOLL_NOFAULT: a page that would have to be
- * copied first counts as not present. Takes the caller's mmap_lock.
+ * pin_user_pages_fast() with its behaviour since 6.2. @flags has to have FOLL_NOFAULT,
+ * so a page that would have to be copied first is not pinned, like one that is not
+ * present. Takes mmap_lock of current->mm.
  */
 static inline int compat_pin_user_pages_fast(unsigned long start, int npages,
 					     unsigned int flags,

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Included by a Kbuild file after its list $(probed) of objects: has probed.h in $(obj) say
-# which of questions, in the Kbuild file's compat/, the kernel's headers answer. kbuild asks
-# again when the questions, the compiler's flags or a header have changed.
+# A Kbuild file includes this file after it has set $(probed), a list of its objects. Before
+# kbuild compiles these objects, it runs compat/probe, which writes $(obj)/probed.h: that
+# has #define HAVE_NAME for each line of compat/questions that compiles with the kernel's
+# headers. kbuild runs compat/probe again when the questions, the compiler's flags or a
+# header change.
 
 quiet_cmd_probe = PROBE   $@
       cmd_probe = bash $(src)/compat/probe $(src)/compat/questions $@ $(CC) $(c_flags)
 
-# To compile as for a module, not for the kernel's image.
+# Use the compiler's flags for a module's objects, not those for the kernel's image.
 $(obj)/probed.h: part-of-module := y
 $(obj)/probed.h: $(src)/compat/questions $(src)/compat/probe FORCE
 	$(call if_changed_dep,probe)

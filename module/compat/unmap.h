@@ -2,17 +2,21 @@
 /*
  * Unmapping on kernels whose VT-d driver frees page tables too early.
  *
- * Before 6.19 that driver puts the tables of the range that it unmaps into the gather's
- * list, and only then adds the range to the gather. If the gather cannot hold the range,
- * because it does not adjoin the gathered range or comes from a call of another size, the
- * driver syncs the gather at this point: it flushes the old range only, and frees the
- * new range's tables with the old ones, although the IOMMU may still have cached entries
- * that point to them. When the new range is flushed later, the list is empty, and the
- * driver sets the hint (IH) that lets the IOMMU keep its cached page-table entries.
+ * A gather (struct iommu_iotlb_gather) collects a range of unmapped IOVAs that is still
+ * to be flushed, and a list of page tables to be freed after the flush; to sync it is
+ * to do both. Before 6.19 the VT-d driver puts the tables of a range that it unmaps
+ * into the list, and only then adds the range. If the gather cannot hold the range,
+ * because it does not adjoin the gathered range or comes from a call of another size,
+ * the driver syncs the gather at this point: that flushes only the old range, but frees
+ * the tables of both ranges, although the IOMMU may still have cached entries that
+ * point to the new range's tables. When the new range is flushed later, the list is
+ * empty, so the driver sets the hint (IH) that lets the IOMMU keep its cached
+ * page-table entries.
  *
  * So this file syncs the gather before it calls the driver with a range that the gather
- * cannot hold. It can foresee that only if each call of the core is one call of the
- * driver; so it splits ranges accordingly.
+ * cannot hold. It knows the range of each call of the driver only if the IOMMU core
+ * makes one such call for each call of the core; so this file splits ranges
+ * accordingly.
  *
  * This file has no lock; the owner of the gather guards it.
  */
@@ -30,17 +34,18 @@
 #ifdef HAVE_VTD_GATHERS_TABLES_FIRST
 
 /**
- * compat_driver_call() - How much of a range the core passes to its driver in one call
+ * compat_driver_call() - How much of a range the IOMMU core gives its driver at a time
  * @domain: the domain
  * @iova: where the range begins (bytes)
  * @phys: the physical address that @iova maps to (bytes); for an unmap, pass @iova, as
  *	  the core does
  * @len: length of the range (bytes), a multiple of the smallest page
  *
- * One call is for pages of one size: the largest that @len allows and both addresses are
- * aligned to, and as many pages as there are before a larger size fits.
+ * The core calls the driver with pages of one size at a time: of the largest size that
+ * is not above @len and to which both addresses are aligned. The call ends where a
+ * larger size fits.
  *
- * Return: the length of the call (bytes), at least one page.
+ * Return: the length of that call (bytes), at least one page.
  */
 static inline size_t compat_driver_call(const struct iommu_domain *domain,
 					unsigned long iova, phys_addr_t phys,
@@ -76,9 +81,10 @@ static inline bool compat_must_sync(struct iommu_iotlb_gather *gather,
 }
 
 /*
- * iommu_unmap_fast() that syncs the gather in time. There are as many flushes as VT-d's
- * driver would make. Other drivers flush as before: AMD-Vi's driver never sets a size in
- * the gather, and virtio-iommu's adds nothing to it.
+ * iommu_unmap_fast() that syncs the gather before VT-d's driver would. It makes as many
+ * flushes as that driver would make. With other drivers it makes no additional flush:
+ * AMD-Vi's driver never sets a size in the gather, and virtio-iommu's adds nothing to
+ * it.
  */
 static inline size_t compat_iommu_unmap_fast(struct iommu_domain *domain,
 					     unsigned long iova, size_t len,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The backend interface of the vfio core, and other private structs of VFIO, which no
- * installed header declares (drivers/vfio/vfio.h of each kernel has the interface).
- * check-abi compares every type named in private-structs with the BTF of the module that
- * defines it, in the kernel for which tether is built, and fails the build if they differ.
+ * The interface between the vfio core and its backends, and other private structs of
+ * VFIO. No installed header declares them; drivers/vfio/vfio.h in the kernel's source
+ * has the interface. check-abi compares every type named in private-structs with the
+ * BTF of the module that defines it, in the kernel for which tether is built, and fails
+ * the build if they differ.
  */
 #ifndef TETHER_COMPAT_VFIO_PRIVATE_H
 #define TETHER_COMPAT_VFIO_PRIVATE_H
@@ -49,7 +50,7 @@ struct vfio_iommu_driver_ops {
 		      bool write);
 	struct iommu_domain *(*group_iommu_domain)(void *data,
 						   struct iommu_group *group);
-	/* Kernels since 6.3 do not have notify, and so do not read it. */
+	/* Not in the struct of kernels since 6.3, which therefore never read it. */
 	void (*notify)(void *data, enum vfio_iommu_notify_type event);
 };
 

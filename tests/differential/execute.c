@@ -40,7 +40,7 @@
 
 struct place {
 	uint64_t user;		/* the address that is passed to the kernel */
-	uint8_t *mine;		/* the same bytes, writable */
+	uint8_t *mine;		/* the same bytes, at a writable address */
 	size_t room;		/* how many accessible bytes there are */
 };
 
@@ -241,7 +241,7 @@ static void do_unmap(const struct op *op, struct result *r)
 			   (void *)p.user);
 	take(&p, r);
 	take_bitmap(&bits, r);
-	/* Do not take the mappings of nvme's own queues away. */
+	/* Map nvme's own queues again, in case this has unmapped them. */
 	if (my.probing && !op->container)
 		vfio_dma_map(&my.nvme_container, my.nvme.mem, my.nvme.iova,
 			     3 * PAGE, VFIO_DMA_RW);
@@ -279,7 +279,9 @@ static void do_info(const struct op *op, struct result *r)
 	take(&p, r);
 }
 
-/* Opens nvme, with its queues mapped in container 0; no other group is needed for that. */
+/*
+ * Binds nvme, attaches its group to container 0, opens nvme, and maps its queues there.
+ */
 static void open_nvme(const struct op *op, struct result *r)
 {
 	my.nvme_container.fd = my.container[0];
@@ -334,7 +336,9 @@ static void do_emu(const struct op *op, struct result *r)
 		.prot = op->prot,
 		.len = op->size,
 	};
-	/* The bytes that are written identify the operation that wrote them. */
+	/*
+	 * For a write: bytes that depend on the IOVA, so that other bytes are noticed.
+	 */
 	for (i = 0; i < 64; i++)
 		command.data[i] = random_mix(op->iova + i);
 	if (pwrite(fd, &command, sizeof(command), 0) < 0 ||
@@ -390,7 +394,7 @@ static void do_probe(const struct op *op, struct result *r)
 		r->ret = -ENODEV;
 		return;
 	}
-	/* Do not write to the pages of nvme's own queues. */
+	/* A write to the pages of nvme's own queues would break them. */
 	if (op->iova - IOVA_NVME < 3 * PAGE)
 		return;
 	r->ret = nvme_identify(&my.nvme, op->iova);
@@ -479,7 +483,7 @@ static void sample(int status, struct result *r)
 	r->pinned = field_kb(text, "VmPin:");
 }
 
-/* Results are in shared memory. A child maps its own memory; the mapping outlives it. */
+/* The child maps its own memory, and the mapping outlives it. r is in shared memory. */
 static void run_in_child(const struct op *op, struct result *r)
 {
 	pid_t pid = fork();
@@ -515,7 +519,7 @@ static int drop_privileges(uint64_t memlock)
 	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setgroups(0, NULL) ||
 	    setgid(NOBODY) || setuid(NOBODY))
 		return -errno;
-	/* Otherwise the process could not read its own files in /proc. */
+	/* After setuid() a process cannot read its own files in /proc without this. */
 	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) ? -errno : 0;
 }
 
@@ -552,7 +556,9 @@ static int begin(const struct episode *e)
 		ret = memory_setup(e);
 	if (!ret)
 		ret = open_files();
-	/* nvme needs files that only root may open, so it was opened before this. */
+	/*
+	 * An episode with nvme stays privileged, since only root may open nvme's files.
+	 */
 	if (!ret && e->unprivileged && !e->nvme)
 		ret = drop_privileges(e->memlock);
 	my.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Generates an episode from a seed, without knowing the results of operations. It
- * remembers which ranges earlier operations used, since operations on the same ranges
- * find the most.
+ * Generates an episode from a seed, before any of its operations runs. The generator
+ * remembers which ranges its earlier operations use, and often uses them again, since
+ * operations on the same ranges find the most differences.
  *
  * Operations that would hang or crash the in-tree module are not generated; a comment
  * at each such place says why.
@@ -105,7 +105,7 @@ static uint64_t any_iova(struct generator *g)
 {
 	if (percent(g, 4))
 		return random_pick(&g->r, odd_iovas);
-	/* Half of the IOVAs are multiples at which mappings do not overlap. */
+	/* Half are multiples of 8 pages, at which most mappings do not overlap. */
 	if (percent(g, 50))
 		return WINDOW + below(g, WINDOW_PAGES / 8) * 8 * PAGE;
 	return WINDOW + below(g, WINDOW_PAGES) * PAGE;
@@ -168,7 +168,7 @@ static void any_bitmap(struct generator *g, struct op *op)
 	}
 }
 
-/* A range that ends at the last byte: 6.1 maps it, but does not find it again. */
+/* A range that ends at the last address: 6.1 maps it, but does not find it again. */
 static void at_the_top(struct generator *g, struct op *op)
 {
 	op->size = (1 + below(g, 4)) * PAGE;
@@ -178,9 +178,10 @@ static void at_the_top(struct generator *g, struct op *op)
 }
 
 /*
- * A container with only emulated devices accepts a mapping of any size. If a group joins
- * it later and there is no memory to pin, 6.1 tries each page of the mapping in turn,
- * which does not end for a huge mapping.
+ * A container with only emulated devices accepts a mapping of any size. If a group with
+ * an IOMMU joins it and the mapping has no memory, in-tree 6.1 tries to pin each page
+ * in turn, which takes for ever if the mapping is huge. So this makes such a mapping
+ * small.
  */
 static void not_huge(struct generator *g, struct op *op)
 {
@@ -291,7 +292,7 @@ static void generate_info(struct generator *g, struct op *op)
 
 static void generate_unknown(struct generator *g, struct op *op)
 {
-	/* Ioctls 100 to 102 are vfio's own, and these numbers are the backend's. */
+	/* Not vfio's own ioctls, 100 to 102, nor these four, which the backend has. */
 	do
 		op->number = 103 + below(g, 40);
 	while (op->number == 112 || op->number == 113 || op->number == 114 ||
@@ -354,7 +355,9 @@ static void generate_probe(struct generator *g, struct op *op)
 		range.iova + below(g, range.size / PAGE % 64 + 1) * PAGE :
 		any_iova(g);
 	op->iova &= ~(PAGE - 1);
-	/* A write there is an interrupt, possibly one that resets the machine. */
+	/*
+	 * A write to 0xfeexxxxx is an interrupt, possibly one that resets the machine.
+	 */
 	if (op->iova >> 20 == 0xfee)
 		op->iova = WINDOW;
 }
@@ -461,7 +464,9 @@ static void step(struct generator *g)
 
 	generate_arguments(g, op);
 	op->sample = percent(g, 20);
-	/* A child's copy of a device's mmap is also zapped, and faulted in again. */
+	/*
+	 * Not with a device: a child's copy of its mmap is also zapped and faulted in.
+	 */
 	if (is_container_ioctl(op->kind) && !e->nvme && !e->device)
 		op->in_child = percent(g, 1);
 	if (op->kind == OP_ATTACH && percent(g, 60))
@@ -548,7 +553,7 @@ static void begin(struct generator *g)
 
 /**
  * episode_generate() - Fill in an episode
- * @e: what to fill in
+ * @e: the episode
  * @seed: the run's seed
  * @number: which of the run's episodes
  */

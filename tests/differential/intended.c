@@ -36,7 +36,7 @@ static bool overflow(const struct op *op, const struct result *intree,
 	if (op->kind == OP_MAP) {
 		wrap |= wraps(op->vaddr, op->size);
 	} else if (op->kind == OP_EMU && op->number == EMU_PIN) {
-		/* In-tree pins page by page, so an error of the first page comes first. */
+		/* In-tree pins page by page, so an error of the first page precedes. */
 		wrap = wraps(op->iova, op->flags * PAGE);
 		refused = intree->ret < 0;
 	} else if (op->kind != OP_UNMAP && op->kind != OP_DIRTY) {
@@ -69,7 +69,10 @@ static bool info_tail(const struct op *op, const struct result *intree,
 	return !memcmp(&rest, intree, sizeof(rest));
 }
 
-/* The newest kernel fails if these bytes cannot be written; 6.1 does not write so many. */
+/*
+ * If bytes 16 to 23 of the struct are not all accessible, the newest kernel fails,
+ * since it writes them; 6.1 does not write them, and succeeds.
+ */
 static bool info_no_room(const struct op *op, const struct result *intree,
 			 const struct result *other)
 {
@@ -95,8 +98,9 @@ static bool set_nesting(const struct op *op, const struct result *intree,
 }
 
 /*
- * 6.1 accepts the range, but its tree cannot hold it: from then on lookups find mappings
- * that are not in the range, and miss mappings that are.
+ * MAP_DMA of a range that ends at the last address. 6.1 accepts it, but its tree of
+ * mappings cannot hold it: from then on look-ups in the tree find mappings that are not
+ * in a range, and miss mappings that are.
  */
 static bool at_the_top(const struct op *op, const struct result *intree,
 		       const struct result *other)
@@ -105,7 +109,10 @@ static bool at_the_top(const struct op *op, const struct result *intree,
 	       (intree->ret == 0 || other->ret == 0);
 }
 
-/* No mapping is found there: see above. 6.1 computes a size of 0 for this range. */
+/*
+ * Another call for a range that ends at the last address. 6.1 computes a size of 0 for
+ * it, and so finds no mapping in it.
+ */
 static bool asks_at_the_top(const struct op *op, const struct result *intree,
 			    const struct result *other)
 {
@@ -130,10 +137,11 @@ static bool more_bits(const struct op *op, const struct result *intree,
 }
 
 /*
- * If a range does not start where the mapping starts, in-tree shifts the mapping's own
- * bitmap and clears as many bits as the mapping has pages, which leaves other bits set.
- * At the next call these bits stand for other pages, mapped or not. Only in-tree has such
- * bits, and before the first such call only for pages that are not mapped.
+ * If a mapping's first bit in the caller's bitmap is not the first bit of a word,
+ * in-tree shifts the mapping's own bitmap, copies it, and clears as many of its bits as
+ * the mapping has pages, which leaves shifted bits set. In later calls they stand for
+ * other pages. So in-tree may report any page as dirty after such a call, and before it
+ * only pages that are not mapped.
  */
 static bool stale_bits(const struct op *op, const struct result *intree,
 		       const struct result *other)
@@ -150,7 +158,11 @@ static bool stale_bits(const struct op *op, const struct result *intree,
 	return true;
 }
 
-/* In-tree ORs its bits into the first word of a mapping, and overwrites the other words. */
+/*
+ * In the caller's bitmap in-tree ORs a mapping's bits into the first of their words,
+ * and overwrites the other words. So bits that the caller has set before stay set
+ * in-tree.
+ */
 static bool callers_bits(const struct op *op, const struct result *intree,
 			 const struct result *other)
 {
@@ -180,7 +192,11 @@ static bool out_of_aperture(const struct op *op, const struct result *intree,
 	       same_but_ret(intree, other);
 }
 
-/* In-tree pins the memory that the attaching process has at that address. */
+/*
+ * Attaching a group may pin the memory of all mappings. If the process of a mapping has
+ * exited, in-tree pins the memory that the attaching process has at that address;
+ * tether fails.
+ */
 static bool nobodys_memory(const struct op *op, const struct result *intree,
 			   const struct result *other)
 {
@@ -188,7 +204,10 @@ static bool nobodys_memory(const struct op *op, const struct result *intree,
 	       other->ret == -EFAULT;
 }
 
-/* In-tree has unmapped the mappings whose bits it could write before the error. */
+/*
+ * An unmap fails because the bitmap cannot be written. In-tree has unmapped the
+ * mappings whose bits it could write before that; tether unmaps none.
+ */
 static bool half_an_unmap(const struct op *op, const struct result *intree,
 			  const struct result *other)
 {
@@ -202,8 +221,10 @@ static bool half_an_unmap(const struct op *op, const struct result *intree,
 }
 
 /*
- * If a device only reads private memory, in-tree before 6.2 maps the zero page, which is
- * not charged, or a page of a file. The process's next write replaces that page.
+ * Does in-tree map pages that the process's next write replaces? Before 6.2, if private
+ * memory is mapped for reading only, it maps the zero page, which it does not charge,
+ * or a page of a file. Tether gives the process pages of its own first, and charges
+ * them.
  */
 static bool maps_what_is_replaced(void)
 {
@@ -215,7 +236,9 @@ static bool maps_what_is_replaced(void)
 	return major < 6 || (major == 6 && minor < 2);
 }
 
-/* Includes the pages of this operation: shadow.c has only those mapped before it. */
+/*
+ * At most so many pages are mapped read-only after op; r->readable does not count op's.
+ */
 static uint64_t readable_pages(const struct op *op, const struct result *r)
 {
 	bool adds = op->kind == OP_MAP && op->flags == VFIO_DMA_MAP_FLAG_READ;
@@ -223,7 +246,9 @@ static uint64_t readable_pages(const struct op *op, const struct result *r)
 	return r->readable + (adds ? op->size / PAGE : 0);
 }
 
-/* The charges differ by no more than the readable pages. Other results may differ, too. */
+/*
+ * Tether charges more, but only for pages mapped read-only. Ignores all other results.
+ */
 static bool pays_for_copies(const struct op *op, const struct result *intree,
 			    const struct result *other)
 {
@@ -337,7 +362,10 @@ struct intended *intended_find(const struct op *op, const struct result *intree,
 	unsigned int i;
 	bool seen;
 
-	/* The first row's difference lasts for as long as the memory is mapped. */
+	/*
+	 * The first row may match besides another row: leave its difference out of
+	 * rest.
+	 */
 	if (intended[0].matches(op, intree, other)) {
 		rest.locked = intree->locked;
 		if (!memcmp(intree, &rest, sizeof(rest)))

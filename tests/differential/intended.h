@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The intended differences: intended.c has the reason of each.
+ * The intended differences between the two modules; intended.c has the reason of each.
  */
 #ifndef TETHER_DIFFERENTIAL_INTENDED_H
 #define TETHER_DIFFERENTIAL_INTENDED_H
@@ -12,9 +12,9 @@ struct intended {
 	/* Does this row explain the two modules' results of an operation? */
 	bool (*matches)(const struct op *op, const struct result *intree,
 			const struct result *other);
-	/* After this difference the two modules' states differ: compare no further. */
+	/* The modules' states differ afterwards: compare no more of the episode. */
 	bool ends;
-	/* The same, even if the results of the operation itself do not differ. */
+	/* Also match if the operation's results are equal: the states may differ. */
 	bool unseen;
 	unsigned long count;
 };

@@ -3,9 +3,9 @@
  * differential [--seed S] [--ops N] [--backends A,B] [--from EPISODE | --episode EPISODE]
  *	[--inject] [--stats]
  *
- * Runs the same random operations on two backends in one guest, and prints where they
- * differ. Of an episode that shows a difference, operations are removed until it is the
- * shortest sequence that still shows the difference.
+ * Runs the same random operations on two backends in one guest, and prints where the
+ * backends differ. From an episode that shows a difference it removes operations until
+ * no more can be removed without losing the difference.
  *
  * Exit status: 0 no unlisted difference, 1 there is one, 2 cannot run.
  */
@@ -24,7 +24,7 @@
 #include "proc.h"
 
 #define CHUNK		200	/* episodes between two changes of the backend */
-#define SHOWN		12	/* how many different differences are shortened and printed */
+#define SHOWN		12	/* at most so many differences are printed */
 #define SIDES		2
 
 static struct {
@@ -35,11 +35,11 @@ static struct {
 	bool inject, stats;
 } options = { .seed = 1, .ops = 20000, .only = -1 };
 
-/* Shared with children, so that fork() does not copy it for each. */
+/* In memory shared with the child of each episode, so that fork() copies none of it. */
 static struct episode *episodes;			/* [CHUNK] */
 static struct result (*results)[CHUNK][EPISODE_OPS];	/* [SIDES] */
 
-/* The properties that tell a difference from others. */
+/* Two differences with equal signatures count as the same, and only one is printed. */
 struct signature {
 	uint8_t kind;
 	int64_t ret[SIDES];
@@ -70,8 +70,9 @@ static void use_backend(const char *name)
 }
 
 /*
- * For the self-test: imitates a backend that reports a wrong size for an unmap, but only
- * after at least three mappings were made. Six operations show this.
+ * For the self-test: changes the results to those of a backend that reports a wrong
+ * size for an unmap once three mappings were made. The shortest sequence that shows
+ * this has six operations.
  */
 static void inject(const struct episode *e, struct result *r)
 {
@@ -204,7 +205,10 @@ static unsigned int pack(struct episode *e)
 	return n;
 }
 
-/* Tries to remove one of n parts; each attempt is an episode of its own. */
+/*
+ * Divides e into n parts and tries to leave out one, each attempt as an episode of its
+ * own. Returns false if the difference needs every part.
+ */
 static bool drop_a_part(struct episode *e, unsigned int n,
 			const struct signature *wanted)
 {
@@ -221,7 +225,7 @@ static bool drop_a_part(struct episode *e, unsigned int n,
 				episodes[part].ops[i].kind = OP_NOTHING;
 		}
 		run_episodes(in_chunk);
-		/* Try late parts first: fewer operations depend on them. */
+		/* Prefer to leave out a late part: fewer operations depend on it. */
 		for (part = in_chunk; part--;) {
 			if (!shows(part, wanted))
 				continue;
@@ -324,7 +328,7 @@ static void explain(const struct finding *f)
 	show_results(&f->e.ops[f->at], &f->results[0], &f->results[1]);
 }
 
-/* Compares all episodes before it shortens any, since that overwrites results. */
+/* Compares all episodes before it shortens one, since shortening overwrites results. */
 static void judge_chunk(uint64_t first, unsigned int n)
 {
 	static struct finding found[SHOWN];
@@ -462,7 +466,7 @@ static void *shared(size_t size)
 	return map;
 }
 
-/* On one CPU no process waits for another CPU to wake up, which halves the time. */
+/* Staying on one CPU halves the time, since no wake-up has to go to another CPU. */
 static void stay_on_one_cpu(void)
 {
 	cpu_set_t cpus;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory an episode's process offers to devices: see memory.h.
+ * The memory that an episode's process maps for DMA: see memory.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -127,7 +127,10 @@ int memory_setup(const struct episode *e)
 	return ret;
 }
 
-/* Uses /proc/self/mem, which raises no signal, and can read memory that is PROT_NONE. */
+/*
+ * Does the page at addr begin with mark? If so, wipes the mark. Uses /proc/self/mem,
+ * which raises no signal, and can read memory that is PROT_NONE.
+ */
 static bool take_mark(uint64_t addr, const void *mark)
 {
 	static const char nothing[MARK];
@@ -135,7 +138,7 @@ static bool take_mark(uint64_t addr, const void *mark)
 
 	if (pread(self, found, MARK, addr) != MARK || memcmp(found, mark, MARK))
 		return false;
-	/* A mark that cannot be wiped (shared, read-only) is found again, on both backends. */
+	/* May fail (shared, read-only): then both backends find the mark again. */
 	if (pwrite(self, nothing, MARK, addr) < 0)
 		errno = 0;
 	return true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Episodes, operations and results. An episode is a list of operations that runs in a
- * new process without mappings. Every operation has one result, which is compared.
+ * new process without mappings, once on each backend. Every operation has one result on
+ * each backend, and the two are compared.
  *
  * An operation has all its arguments (container, address, bad pointer) in it, and never
  * refers to the result of another. So any operation can be left out, to shorten an
@@ -114,7 +115,7 @@ struct op {
 /* Most mappings are made in this window; a bitmap has one bit for each of its pages. */
 #define WINDOW		0x2000000000UL
 #define WINDOW_PAGES	256
-#define BITMAP_WORDS	5		/* words that are compared bit by bit */
+#define BITMAP_WORDS	5		/* words of a bitmap that struct result has */
 
 #define NOT_RUN		INT64_MIN
 #define NOT_SAMPLED	UINT32_MAX
@@ -123,11 +124,11 @@ struct result {
 	int64_t ret;		/* or -errno */
 	uint64_t out[4];	/* the struct's first 32 bytes, or as print.c explains */
 	uint64_t digest;	/* of all other bytes that could have been written */
-	uint64_t bitmap[BITMAP_WORDS];	/* as the dirty log filled it in, */
-	uint64_t mapped[BITMAP_WORDS];	/* and which bits stand for mapped pages asked about */
-	uint64_t shifted;		/* has a range not started at a mapping's start? */
+	uint64_t bitmap[BITMAP_WORDS];	/* the dirty bits that the kernel wrote */
+	uint64_t mapped[BITMAP_WORDS];	/* which bits of bitmap are of mapped pages */
+	uint64_t shifted;		/* may in-tree have shifted bits: intended.c */
 	uint64_t orphans;		/* are there mappings whose process has exited? */
-	uint64_t readable;		/* pages mapped for reading only, or more */
+	uint64_t readable;		/* at most so many pages are mapped read-only */
 	uint32_t locked, pinned;	/* VmLck, VmPin, KiB */
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Derives from the results which pages are mapped: see shadow.h.
+ * Derives from the results of operations which pages are mapped: see shadow.h.
  */
 #include <linux/vfio.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static bool orphans[CONTAINERS];
 /* Pages mapped for reading only: each page of the window, and how many outside of it. */
 static bool readable[CONTAINERS][WINDOW_PAGES];
 static uint64_t readable_elsewhere[CONTAINERS];
-static uint64_t readable_lost;		/* in containers that only groups still refer to */
+static uint64_t readable_lost;		/* in containers replaced by OP_REOPEN */
 static unsigned int home[GROUPS];	/* a group's container, counted from 1 */
 
 static void mark(const struct op *op, bool *pages, bool value)
@@ -75,7 +75,7 @@ static void detached(unsigned int group)
 	forget(container - 1);
 }
 
-/* The container's file was replaced. Groups keep the old container, without a file. */
+/* OP_REOPEN closed the container's file. Its groups keep the old container alive. */
 static void replaced(unsigned int container)
 {
 	unsigned int i;
@@ -91,7 +91,7 @@ void shadow_before(const struct op *op, struct result *r)
 {
 	uint64_t i;
 
-	/* One process is charged for the pages of all containers. */
+	/* All containers together, since one process is charged for all. */
 	r->readable = readable_lost;
 	for (i = 0; i < CONTAINERS; i++)
 		r->readable += count_readable(i);
@@ -109,7 +109,7 @@ void shadow_before(const struct op *op, struct result *r)
 	}
 }
 
-/* Does a mapping start anywhere but at the first bit of a word? */
+/* Is a mapping's first bit not the first one of a word? In-tree shifts bits then. */
 static bool shifts(const struct result *r)
 {
 	unsigned int i;
@@ -148,7 +148,9 @@ void shadow_after(const struct op *op, const struct result *r)
 			break;
 		}
 		mark(op, mapped[op->container], false);
-		/* v1 ignores a mapping that begins before the range; the size is 0 then. */
+		/*
+		 * v1 keeps a mapping that begins before the range, and reports size 0.
+		 */
 		if (r->out[2])
 			mark(op, readable[op->container], false);
 		break;

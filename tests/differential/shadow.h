@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Records which pages of the window are mapped in v2 containers, as derived from the
- * operations' results. It is not compared between backends. Rows of intended.c use it to
- * tell pages that are not mapped.
+ * Records, on each backend, which pages of the window are mapped in v2 containers, as
+ * the results of the operations tell. Rows of intended.c use this to match only
+ * differences that concern pages that are mapped, or pages that are not.
  */
 #ifndef TETHER_DIFFERENTIAL_SHADOW_H
 #define TETHER_DIFFERENTIAL_SHADOW_H

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A VFIO device without hardware. It reaches its user's memory only by the backend's
- * functions for such devices (pin, unpin, read and write by the CPU), and calls one when
- * its user sends a command. See tether_emu.h.
+ * functions for such devices (pin, unpin, read and write by the CPU), and calls one
+ * when its user sends a command. See tether_emu.h.
  *
- * emu->lock guards all of struct emu. It is held over calls of the backend. In the other
- * direction the backend calls dma_unmap(), which takes emu->lock, without holding a lock
- * that pin and unpin take. So dma_unmap() waits until a page just pinned is in emu->pins.
+ * emu->lock guards all of struct emu. This driver holds it while it calls the backend
+ * to pin and unpin. The backend calls emu_dma_unmap(), which takes emu->lock, too. That
+ * is no deadlock, since the backend then holds no lock that pin and unpin take. And a
+ * page that is just being pinned is in emu->pins before emu_dma_unmap() looks there.
  */
 #include <linux/delay.h>
 #include <linux/highmem.h>
@@ -26,11 +27,11 @@ static_assert(EMU_PROT_READ == IOMMU_READ && EMU_PROT_WRITE == IOMMU_WRITE);
 
 #define MAX_DEVICES	16
 
-/* All that differs between kernels. */
+/* What differs between kernels; emu/compat/questions says how. */
 #ifdef HAVE_VFIO_FREE_DEVICE
 #define emu_free(vdev)	vfio_free_device(vdev)
 #else
-#define emu_free(vdev)	do { } while (0)	/* vfio does */
+#define emu_free(vdev)	do { } while (0)	/* vfio frees it */
 #endif
 #ifdef HAVE_PLATFORM_REMOVE_INT
 #define emu_remove_t	int
@@ -58,12 +59,12 @@ static struct platform_device *emu_devices[MAX_DEVICES];
 struct pin {
 	struct page *page;
 	unsigned int count;
-	int prot;		/* of all its pins together */
+	int prot;		/* what the pins of the page permit together */
 };
 
 struct emu {
 	struct vfio_device vdev;
-	struct mutex lock;		/* see above */
+	struct mutex lock;		/* see the comment at the top */
 	struct xarray pins;		/* struct pin, by IOVA's page number */
 	u32 held;
 	bool keeps;			/* dma_unmap() unpins nothing */
@@ -79,7 +80,7 @@ static struct emu *to_emu(struct vfio_device *vdev)
 	return container_of(vdev, struct emu, vdev);
 }
 
-/* The backend counts the pins of a page, so undo each pin with a call of its own. */
+/* Undo one pin of a page: the backend counts them, so each takes a call of its own. */
 static void unpin_one(struct emu *emu, unsigned long index, struct pin *pin)
 {
 	vfio_unpin_pages(&emu->vdev, (dma_addr_t)index << PAGE_SHIFT, 1);
@@ -110,7 +111,7 @@ static int remember(struct emu *emu, unsigned long index, struct page *page,
 	int ret;
 
 	if (pin) {
-		/* An IOVA must stay the same page for as long as a pin of it is held. */
+		/* While an IOVA has a pin, a further pin must get the same page. */
 		if (pin->page != page)
 			return -EBADE;
 		pin->count++;
@@ -141,7 +142,7 @@ static int do_pin(struct emu *emu, struct emu_command *c)
 	/* Let vfio see one page more than its limit, so that tests reach vfio's own check. */
 	if (c->npages > VFIO_PIN_PAGES_MAX_ENTRIES + 1)
 		return -E2BIG;
-	/* emu->pins has pages by the page number of their IOVA. */
+	/* emu->pins is indexed by page number: the IOVA has to be a page's first. */
 	if (!PAGE_ALIGNED(c->iova))
 		return -EINVAL;
 	pages = kcalloc(c->npages + 1, sizeof(*pages), GFP_KERNEL);
@@ -220,7 +221,10 @@ static int do_touch(struct emu *emu, struct emu_command *c, bool write)
 		return -ENOENT;
 	if (c->len > PAGE_SIZE - offset)
 		return -E2BIG;
-	/* A page pinned for reading may be shared with others, as the zero page is. */
+	/*
+	 * A page pinned only for reading may be shared with other processes, as the
+	 * zero page is, and so must not be written.
+	 */
 	if (write && !(pin->prot & IOMMU_WRITE))
 		return -EPERM;
 	c->pfn = page_to_pfn(pin->page);
@@ -402,7 +406,7 @@ static struct platform_driver emu_driver = {
 	.probe = emu_probe,
 	.remove = emu_remove,
 	.driver.name = EMU_DEVICE_NAME,
-	/* The device's group is made by VFIO, and the DMA API does not use it. */
+	/* VFIO makes the device's IOMMU group; the DMA API does not use that group. */
 	.driver_managed_dma = true,
 };
 

@@ -19,7 +19,7 @@ enum emu_op {
 	EMU_WRITE,	/* iova, len, data */
 	EMU_PEEK,	/* iova: data is the pinned page's first len bytes, len <= 4096 */
 	EMU_POKE,	/* iova, len, data: into the page, if pinned for writing */
-	EMU_WORKER_READ, /* as EMU_READ and EMU_WRITE, from a kernel thread */
+	EMU_WORKER_READ, /* as EMU_READ and EMU_WRITE, from a work item */
 	EMU_WORKER_WRITE,
 	EMU_NOTICES,	/* calls of dma_unmap() since the last EMU_NOTICES */
 	EMU_DELAY,	/* npages: dma_unmap() takes so many ms from now on */

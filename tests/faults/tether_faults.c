@@ -14,7 +14,7 @@ static unsigned int budget;
 module_param(budget, uint, 0644);
 MODULE_PARM_DESC(budget, "how many faults to log whatever the limit says");
 
-/* The functions whose messages are let through: ___ratelimit() gets its caller's name. */
+/* The limit is lifted for these callers of ___ratelimit(), which gets their names. */
 static const char * const reporters[] = {
 	"amd_iommu_report_page_fault",
 	"viommu_fault_handler",
@@ -30,7 +30,10 @@ static int before_ratelimit(struct kprobe *p, struct pt_regs *regs)
 
 	if (match_string(reporters, ARRAY_SIZE(reporters), reporter) < 0)
 		return 0;
-	/* No lock is needed: one thread reports faults; a test adds to budget only after that. */
+	/*
+	 * budget needs no lock: only one kernel thread reports faults, and a test
+	 * writes to budget only when that thread has reported all.
+	 */
 	if (left)
 		WRITE_ONCE(budget, left - 1);
 	WRITE_ONCE(rs->interval, left ? 0 : DEFAULT_RATELIMIT_INTERVAL);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Processes that an episode forks. They have the episode's containers and a copy of its
- * memory, may map some of that memory for DMA, and end in one of several ways. slow_disk
- * is written once, before there is any such process, so it needs no lock.
+ * Processes that an episode's process forks. They have its containers and a copy of its
+ * memory, may map some of that memory for DMA, and end in one of several ways.
+ * slow_disk is written once, before the first episode begins, so it needs no lock.
  */
 #include <fcntl.h>
 #include <glob.h>
@@ -21,10 +21,10 @@
 #include "proc.h"
 #include "stall.h"
 
-/* The disk of tests/fuzz/run, each read of which takes 100 ms. */
+/* The disk that tests/fuzz/run gives to the machine; each read of it takes 100 ms. */
 #define SLOW_PCI	"/sys/bus/pci/devices/0000:00:0b.0"
 #define SLOW_SERIAL	"slow"
-#define FOUND_S		10	/* by then the loaded driver has found the disk */
+#define FOUND_S		10	/* how long the driver may take to find the disk */
 
 static char slow_disk[300];
 
@@ -64,7 +64,10 @@ bool children_begin(void)
 	return slow_disk[0];
 }
 
-/* Starts a read that exit_aio() has to wait for before the process's memory is freed. */
+/*
+ * Starts a read and does not wait for it. So when the process ends, the kernel waits
+ * for the read, in exit_aio(), before it frees the process's memory.
+ */
 static void read_slowly(void)
 {
 	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -104,7 +107,7 @@ static void child(const struct call *call, int fd)
 	_exit(0);
 }
 
-/* If the parent does not wait for a child, the fuzzer does when the episode is over. */
+/* If this does not wait for the child, await_children() does after the episode. */
 bool child_run(const struct call *call, int fd)
 {
 	pid_t pid = fork();

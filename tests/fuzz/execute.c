@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * An episode's process: a container with a device that has memory, a second container
- * with a group, one more group, and an arena of addresses. The results of the calls are
- * only counted.
+ * with a group, one more group, and an arena of addresses. Calls may fail: their
+ * results are only counted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 static struct vfio_container container, container2;
 static struct vfio_device device;
 static int group2, group3;
-static uint8_t *buffer;		/* for each thread a writable, a read-only and no page */
+static uint8_t *buffer;		/* each thread: writable, read-only, PROT_NONE page */
 
 static bool cannot(const char *what, int ret)
 {
@@ -98,9 +98,10 @@ static void *place_of(const struct call *call, unsigned int thread)
 }
 
 /*
- * A group can be open only once, so this closes the old file before it opens the new one;
- * the other thread finds /dev/null at that fd meanwhile. If it was the container's last
- * group, the container loses its IOMMU backend and all mappings.
+ * A group can be open only once, so this closes the group's file before it opens a new
+ * one. Meanwhile the fd, which the other thread may use, is that of /dev/null. If the
+ * group was the last one of its container, the container loses its backend and all
+ * mappings.
  */
 static bool do_reopen(const struct call *call)
 {
@@ -118,7 +119,7 @@ static bool do_reopen(const struct call *call)
 	if (call->d) {
 		ioctl(group, VFIO_GROUP_SET_CONTAINER,
 		      third ? &container2.fd : &container.fd);
-		/* The kernel refuses this if the container still has a backend. */
+		/* This fails, as it should, if container2 still has a backend. */
 		ioctl(container2.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
 	}
 	return true;
@@ -134,10 +135,11 @@ static int do_bare(const struct call *call)
 }
 
 /*
- * Up to 6.9 stock vfio-pci zaps VMAs whose page tables a munmap() frees at the same time
- * (tests/stress/place.c). The fuzzer must not find this fault again, so on those kernels
- * munmap() and calls that zap exclude each other. So do mmap() and mremap(), because
- * memory_move() has to know where in the arena the device's memory is.
+ * Up to 6.9 stock vfio-pci may zap a VMA while munmap() frees its page tables (see
+ * give_back() in tests/stress/place.c). So that the fuzzer does not find this known
+ * bug, on 6.1 munmap() and calls that zap exclude each other. mmap() and mremap()
+ * exclude them and each other, too: memory_move() has to know where the arena has the
+ * device's memory.
  */
 static bool one_at_a_time(const struct call *call)
 {
@@ -154,7 +156,7 @@ static bool one_at_a_time(const struct call *call)
 		return true;
 	case CALL_IOCTL:
 	case CALL_IOCTL_BARE:
-		/* The device's resets zap its memory. */
+		/* Such an ioctl may reset the device, which zaps its memory. */
 		return call->a % FDS == FD_DEVICE;
 	}
 	return false;
@@ -180,7 +182,7 @@ static bool execute(const struct call *call, unsigned int thread)
 	case CALL_MREMAP:
 		return memory_move(call, old_kernel());
 	case CALL_MADVISE:
-		/* No advice that poisons pages: these would be lost to the whole machine. */
+		/* Not MADV_HWPOISON and the like, which take pages from the machine. */
 		return call->c < 26 && !madvise(first, len, call->c);
 	case CALL_DECODING:
 		return !vfio_decoding(&device, call->d % 3);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes random calls. Most are valid or have one or two flaws, since a call that is
- * refused at once reaches little code.
+ * Generates random calls. Most are valid or have one or two wrong values, since a call
+ * that the kernel refuses at once reaches little code.
  */
 #include <linux/vfio.h>
 #include <stddef.h>
@@ -45,7 +45,7 @@ static uint64_t page(struct random *r)
 	return random_percent(r, 50) ? n & ~511ULL : n;
 }
 
-/* One of few IOVAs, so that calls concern the same ones. */
+/* One of 16 IOVAs, so that many calls use the IOVA of an earlier call. */
 static uint64_t iova(struct random *r)
 {
 	return (1ULL << 37) + random_below(r, 16) * (64 * PAGE);
@@ -134,7 +134,9 @@ static void any_ioctl(struct call *call, struct random *r)
 		*(uint64_t *)(call->data + i) = odd(r);
 }
 
-/* The first container for most calls, so that they concern the same one. */
+/*
+ * Mostly the first container, so that most calls work on the mappings of earlier ones.
+ */
 static uint64_t any_container(struct random *r)
 {
 	return random_percent(r, 80) ? FD_CONTAINER : FD_CONTAINER2;
@@ -191,7 +193,9 @@ static void generate_mmap(struct call *call, struct random *r)
 		call->c |= 4;
 }
 
-/* To the same length or another, to a place in the arena or anywhere. */
+/*
+ * Moves memory to a page of the arena, anywhere or nowhere, and may change its length.
+ */
 static void generate_mremap(struct call *call, struct random *r)
 {
 	static const uint8_t ways[] = {
@@ -223,7 +227,7 @@ void call_generate(struct call *call, struct random *r)
 	static const uint8_t advice[] = {
 		MADV_DONTNEED, MADV_DONTNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
 	};
-	/* These calls take long, or few calls succeed after them. */
+	/* Calls that take long, or after which few calls succeed. */
 	static const uint8_t seldom[] = {
 		CALL_RESET, CALL_HOT_RESET, CALL_LOW_POWER, CALL_LOW_POWER,
 		CALL_REOPEN, CALL_REOPEN,
@@ -267,7 +271,7 @@ void call_generate(struct call *call, struct random *r)
 		generate_mmap(call, r);
 }
 
-/* Changes one field of the call, or one byte of its struct. */
+/* Changes one argument of the call, or one bit or 4 bytes of its struct. */
 void call_mutate(struct call *call, struct random *r)
 {
 	uint64_t *fields[] = { &call->a, &call->b, &call->c, &call->d };

@@ -5,10 +5,10 @@
  * Runs episodes of random calls, each in a process of its own with two threads. If the
  * kernel has kcov, calls that reached new code are kept and varied.
  *
- * If the kernel's taint changes or an episode hangs, the fuzzer prints the calls of that
- * episode, one on each line. --replay runs a file of such lines, from which lines that
- * are not needed can be removed. Exit status: 0 no fault found, 1 a fault found, 2 the
- * fuzzer cannot run.
+ * If the kernel's taint changes, as by a warning, or an episode hangs, the fuzzer ends
+ * and prints the calls of that episode, one on each line. --replay runs a file of such
+ * lines; lines can be removed to find out which calls are needed. Exit status: 0 no
+ * fault found, 1 a fault found, 2 the fuzzer cannot run.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +43,7 @@ static struct shared {
 	uint8_t seen[SEEN];
 	uint64_t edges;
 	atomic_bool feedback;
-	unsigned int length[THREADS];		/* number of calls when replayed */
+	unsigned int length[THREADS];		/* number of calls, for --replay */
 	struct {
 		atomic_ulong tried, done;
 	} tally[TALLIES];
@@ -191,7 +191,10 @@ static void print_stacks(pid_t pid)
 	fflush(stdout);
 }
 
-/* Returns a process's status, or -1 if it does not end even when killed. */
+/*
+ * Waits until an episode's process ends; kills it after EPISODE_S. Returns its status,
+ * or -1 if it does not end even then.
+ */
 static int await(pid_t pid)
 {
 	double end = now() + EPISODE_S * patience();
@@ -213,7 +216,10 @@ static int await(pid_t pid)
 	return status;
 }
 
-/* Children of a killed episode still have its VFIO group's file open: wait for them. */
+/*
+ * Kills and awaits the children that an episode's process has left, since they have its
+ * VFIO group open, and the next episode cannot open it a second time.
+ */
 static void await_children(pid_t group)
 {
 	kill(-group, SIGKILL);
@@ -337,7 +343,7 @@ int main(int argc, char **argv)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED || prctl(PR_SET_CHILD_SUBREAPER, 1))
 		return 2;
-	/* Huge pages for all episodes: as many as the arena has, and some for children. */
+	/* Huge pages for the episodes: 8 for the arena, and 8 for children's copies. */
 	proc_write_file("/proc/sys/vm/nr_hugepages", "16");
 	if (!children_begin())
 		printf("fuzz: no slow disk, so no process ends with a read outstanding\n");

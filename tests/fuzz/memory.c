@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory of an episode's process: the arena, and the memory that calls map in it. This
- * is the device's memory, anonymous memory, hugetlb, a memfd, a file, or memory whose faults a
- * thread of this process serves by userfaultfd, some of them late.
+ * The memory of an episode's process: the arena is a range of addresses at which calls
+ * mmap the device's memory, anonymous memory, hugetlb, a memfd, a file, or memory whose
+ * faults a thread of this process serves by userfaultfd, some of them late.
  *
- * Both threads change the arena without a lock, on purpose. Only has_device[] needs a lock:
- * memory_move() reads it on 6.1, where call_execute() holds its mutex for all calls that
- * write it.
+ * Both threads change the arena without a lock, so that their calls race. Only
+ * has_device[] needs a lock: memory_move() reads it, on 6.1 only, where call_execute()
+ * holds its mutex around every call that reads or writes it.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -30,7 +30,7 @@ static bool has_hugetlb;
 static uint8_t *content;	/* SERVED bytes that faults are served with */
 static bool has_device[ARENA_LEN / PAGE];
 
-/* The address is always in the arena, so that no call unmaps the process's own memory. */
+/* Calls get only addresses in the arena, so none unmaps the process's stack or code. */
 void *arena_first(uint64_t page)
 {
 	return (void *)(ARENA + page % (ARENA_LEN / PAGE) * PAGE);
@@ -51,7 +51,7 @@ static void serve(uint64_t at, bool protected)
 	};
 	struct uffdio_copy copy = {
 		.dst = at, .src = (uintptr_t)content, .len = SERVED,
-		/* The kernel returns -EINVAL if the range was registered without this mode. */
+		/* Fails if the range was registered without write protection. */
 		.mode = UFFDIO_COPY_MODE_WP,
 	};
 	struct uffdio_range range = { .start = at, .len = SERVED };
@@ -86,7 +86,7 @@ static void *serve_faults(void *random)
 	return NULL;
 }
 
-/* If the kernel has no userfaultfd, no range is registered, and the memory is ordinary. */
+/* If the kernel has no userfaultfd, map_served() leaves ordinary memory there. */
 static void begin_serving(void)
 {
 	struct uffdio_api api = {
@@ -117,7 +117,9 @@ static void *map_huge(const struct call *call, int flags)
 	uint64_t first = call->a & ~(HUGE_PAGES - 1);
 	uint64_t pages = (call->b % 4096 + HUGE_PAGES - 1) & ~(HUGE_PAGES - 1);
 
-	/* mmap() reserves huge pages or fails, so that a later fault always finds one. */
+	/*
+	 * No MAP_NORESERVE: mmap() reserves huge pages or fails, so no fault lacks one.
+	 */
 	return mmap(arena_first(first), arena_len(first, pages), call->c & 3,
 		    MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | flags, -1, 0);
 }
@@ -174,8 +176,9 @@ bool memory_map(const struct call *call)
 }
 
 /*
- * Stock 6.1 warns when the device's memory is moved (tests/test_mremap.c), so anonymous
- * memory replaces it before the move. The caller holds call_execute()'s mutex.
+ * Stock 6.1 warns when an mmap of the device's memory is moved (tests/test_mremap.c).
+ * So if a range has any, this replaces the whole range by anonymous memory before the
+ * move. The caller holds call_execute()'s mutex.
  */
 static void no_device(void *at, size_t len)
 {
@@ -209,9 +212,10 @@ bool memory_move(const struct call *call, bool old_kernel)
 }
 
 /*
- * One half of the arena is RAM, the other the device's memory. Stock 6.1 with lockdep warns
- * whenever a hugetlb VMA is split: hugetlb_split() asserts a lock that __vma_adjust() takes
- * only later. On that kernel the fuzzer uses no hugetlb memory.
+ * Fills the first half of the arena with RAM, the second with the device's memory.
+ * Stock 6.1 with lockdep warns whenever a hugetlb VMA is split: hugetlb_split() asserts
+ * a lock that __vma_adjust() takes only later. So on that kernel no call maps hugetlb
+ * memory.
  */
 bool memory_begin(struct vfio_device *of, bool old_kernel)
 {

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Which module serves the containers that are opened now: vfio_iommu_type1, in-tree or
- * tether's in its place, or vfio_iommu_tether, tether's that is loaded beside in-tree's.
+ * Which module serves the containers that are opened now. Its name is vfio_iommu_type1
+ * if it is the in-tree module, or tether loaded in place of that; it is
+ * vfio_iommu_tether if tether is loaded beside the in-tree module.
  */
 #ifndef TETHER_TESTS_BACKEND_H
 #define TETHER_TESTS_BACKEND_H
 
 #include <stdbool.h>
 
-/* Is the module loaded beside the in-tree one? */
+/* Is tether loaded beside the in-tree module? */
 bool backend_is_beside(void);
-/* The module's name. */
+/* The name of the module that serves containers. */
 const char *backend_module(void);
-/* The name in brackets, as a line of a stack dump has it behind the module's functions. */
+/* That name in brackets, as stack dumps have it behind the module's functions. */
 const char *backend_mark(void);
-/* The file of one of its parameters; valid until the next call. */
+/* The path of a module parameter's file; the string is valid until the next call. */
 const char *backend_parameter(const char *name);
 
 #endif

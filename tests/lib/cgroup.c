@@ -16,7 +16,7 @@
 #define ROOT	"/tmp/cgroup"
 #define GROUP	ROOT "/test"
 
-/* Does the kernel have it, and is it free to be used in this hierarchy? */
+/* Does the kernel have the controller, and may this cgroup2 hierarchy use it? */
 static bool has_controller(const char *controller)
 {
 	char text[256], *word;

@@ -7,8 +7,8 @@
 #define TETHER_TESTS_CGROUP_H
 
 /*
- * Enter a new cgroup in which this controller ("memory") is enabled. Returns -ENODEV if the
- * kernel has no cgroups, or not this controller for them.
+ * Move the calling process into a cgroup in which the controller, for example "memory",
+ * is enabled. 0; -ENODEV if the kernel lacks cgroups or this controller; or -errno.
  */
 int cgroup_enter(const char *controller);
 /* Move the process back to the root cgroup; no error if it is there already. */

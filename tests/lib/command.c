@@ -87,8 +87,9 @@ int command_finish(struct command *c, int signal)
 	int status, ret = -ETIMEDOUT;
 
 	/*
-	 * Send the signal repeatedly: bpftrace may be about to wait, and miss one. Leave
-	 * time in between: a second signal kills bpftrace while it still prints its counts.
+	 * Send the signal repeatedly: bpftrace misses one that comes just before it
+	 * begins to wait. Leave at least a second in between: a second signal kills a
+	 * bpftrace that still prints its counts after the first.
 	 */
 	while (ret != -EPIPE) {
 		if (signal && ret == -ETIMEDOUT)

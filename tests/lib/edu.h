@@ -33,13 +33,14 @@ int edu_store(struct edu *e, uint64_t iova, size_t len);    /* buffer -> iova */
 int edu_fetch(struct edu *e, uint64_t iova, size_t len);    /* iova -> buffer */
 
 /*
- * Both transfers, which takes 200 ms. Success means that the DMA engine ran, not that the
+ * edu_write() is edu_load() and edu_store(), edu_read() is edu_fetch() and
+ * edu_unload(). Each takes 200 ms. Success means that the DMA engine ran, not that the
  * bytes arrived.
  */
 int edu_write(struct edu *e, uint64_t iova, const void *data, size_t len);
 int edu_read(struct edu *e, uint64_t iova, void *data, size_t len);
 
-/* Start edu_store() without waiting for it: the transfer happens 100 ms after the start. */
+/* Start edu_store(), but do not wait: the transfer happens 100 ms after the start. */
 int edu_start_store(struct edu *e, uint64_t iova, size_t len);
 int edu_wait(struct edu *e);
 

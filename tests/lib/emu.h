@@ -33,7 +33,7 @@ int emu_unpin(struct emu *e, uint64_t iova, unsigned int npages);
 /* Read and write the program's memory with the backend's dma_rw: at most EMU_DATA bytes. */
 int emu_read(struct emu *e, uint64_t iova, void *data, size_t len);
 int emu_write(struct emu *e, uint64_t iova, const void *data, size_t len);
-/* The same, by a kernel thread of the device's driver. */
+/* The same, but the device's driver calls dma_rw from a work item. */
 int emu_worker_read(struct emu *e, uint64_t iova, void *data, size_t len);
 int emu_worker_write(struct emu *e, uint64_t iova, const void *data, size_t len);
 
@@ -42,13 +42,13 @@ int emu_peek(struct emu *e, uint64_t iova, void *data, size_t len);
 int emu_poke(struct emu *e, uint64_t iova, const void *data, size_t len);
 
 /*
- * How often the device was told of an unmap since the last call of this function, and the
- * range that it was told of last.
+ * Returns how often the backend has told the device's driver of an unmap since the last
+ * call of this function; *iova and *len are the range that it told last.
  */
 int emu_notices(struct emu *e, uint64_t *iova, uint64_t *len);
-/* From now on the device takes so long to answer when it is told of an unmap. */
+/* From now on, when told of an unmap, the driver waits ms before it gives pins back. */
 int emu_delay(struct emu *e, unsigned int ms);
-/* From now on the device keeps its pins (or gives them back) when it is told of an unmap. */
+/* From now on, when told of an unmap, the driver keeps its pins (keep) or unpins. */
 int emu_keep(struct emu *e, bool keep);
 
 #endif

@@ -106,7 +106,10 @@ static int left(const char *what)
 
 #define PAGES_TIMES	1000000000u
 
-/* Mark the thread last, so that allocations made by these writes do not count. */
+/*
+ * Write to make-it-fail last: it marks this thread, and from then on the thread's
+ * allocations count. Those for the writes before must not.
+ */
 void fail_pages_arm(unsigned int nth)
 {
 	if (set("fail_page_alloc", "task-filter", 1) ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Makes allocations fail, on a kernel with fault injection: the nth one of the
- * calling thread, or some of the kernel's workers.
+ * Makes allocations fail, on a kernel with fault injection: the nth allocation of the
+ * calling thread, or some of the allocations that kernel workers make.
  */
 #ifndef TETHER_TESTS_FAILNTH_H
 #define TETHER_TESTS_FAILNTH_H
@@ -26,8 +26,9 @@ void fail_pages_arm(unsigned int nth);
 bool fail_pages_disarm(void);
 
 /*
- * Of the allocations of the kernel workers that exist at this moment, every
- * second one fails, until so many have failed.
+ * From now on each allocation of the unbound kernel workers that exist at this moment
+ * fails with a probability of 50 %, until times allocations of slab memory and as many
+ * of pages have failed.
  */
 int fail_workers(unsigned int times);
 /* End fail_workers(). Returns how many allocations have failed, or -errno. */

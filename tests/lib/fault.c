@@ -13,8 +13,9 @@
 #include "fault_source.h"
 
 /*
- * The source for each name that the kernel gives an IOMMU. virtio-iommu has the
- * name of its device. AMD-Vi has no source: QEMU's reports no faults to the kernel.
+ * The source of fault records by the beginning of the IOMMU's name in
+ * /sys/class/iommu. A virtio-iommu is named by its PCI address. AMD-Vi has no source:
+ * QEMU's AMD-Vi reports no faults to the kernel.
  */
 static const struct {
 	const char *name;
@@ -104,7 +105,7 @@ static bool refill(struct fault_log *f)
 	if (sizeof(f->text) - f->len < FAULT_LINE)
 		f->len = 0;	/* no record's line is that long: drop it */
 	do {
-		/* -EPIPE: records were overwritten before they were read. */
+		/* EPIPE: records were overwritten before they were read. Read on. */
 		got = read(f->fd, f->text + f->len, sizeof(f->text) - f->len);
 	} while (got < 0 && errno == EPIPE);
 	if (got <= 0)

@@ -7,7 +7,7 @@
  *
  * QEMU's AMD-Vi makes no records that the kernel could read. There fault_wait()
  * succeeds at once, and a test has only the bytes in memory as evidence. A test
- * to which bytes show nothing calls faults_are_recorded() and skips itself.
+ * whose bytes are no evidence calls faults_are_recorded(), and skips itself.
  */
 #ifndef TETHER_TESTS_FAULT_H
 #define TETHER_TESTS_FAULT_H
@@ -49,8 +49,9 @@ int fault_open(struct fault_log *f);
 void fault_close(struct fault_log *f);
 
 /*
- * Wait until the kernel has handled all reported faults, if it is slow: its
- * thread that handles them may keep other work off a CPU meanwhile.
+ * Wait until the kernel has handled all faults that the IOMMU has reported, since the
+ * kernel thread that handles them may keep other work off a CPU meanwhile. Returns at
+ * once for an IOMMU whose faults the kernel handles fast.
  */
 void fault_settle(struct fault_log *f);
 
@@ -60,7 +61,10 @@ void fault_drain(struct fault_log *f);
 /* The next record: 0, or -ETIMEDOUT after timeout_ms without one. */
 int fault_next(struct fault_log *f, struct fault *fault, int timeout_ms);
 
-/* Wait for a record of this device and page; others are skipped. */
+/*
+ * Wait for a record of this device, page and direction, and skip all others. 0, also at
+ * once if the IOMMU records nothing; or -ETIMEDOUT.
+ */
 int fault_wait(struct fault_log *f, const char *bdf, uint64_t iova, bool write,
 	       int timeout_ms);
 

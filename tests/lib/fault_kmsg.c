@@ -36,8 +36,8 @@ static int log_open(struct fault_log *f)
 
 /*
  * QEMU raises an interrupt when it reports a fault, and the interrupt's handler takes
- * all queued faults. So once a thread has run on a CPU, the handlers that were due on
- * that CPU have run before it, however long the CPU had stood still.
+ * all queued faults. So move this thread to each CPU in turn: before the thread runs
+ * there, the CPU handles its pending interrupts, however long it had stood still.
  */
 static void virtio_settle(struct fault_log *f)
 {
@@ -60,7 +60,7 @@ static void virtio_more(struct fault_log *f)
 	proc_write_file(BUDGET, RECORDS);
 }
 
-/* "page fault from EP 56 at 0x2000000000 [W]"; QEMU does not tell reads from writes. */
+/* "page fault from EP 56 at 0x2000000000 [W]". QEMU does not tell reads from writes. */
 static bool virtio_take(struct fault_log *f, char *line, struct fault *fault)
 {
 	char *at = strstr(line, "fault from EP ");
@@ -87,9 +87,9 @@ const struct fault_source fault_virtio = {
 };
 
 /*
- * An event takes five lines on a slow serial console. The SMMU's registers show
- * when the driver has taken all of a thousand events, which does not take long if
- * the driver need not log them.
+ * Wait until the SMMU's registers show that the driver has taken all events, up to a
+ * second. Events that the driver logs take long, five lines each on a slow serial
+ * console; a thousand that it need not log do not.
  */
 static void smmu_settle(struct fault_log *f)
 {

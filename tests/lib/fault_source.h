@@ -9,12 +9,12 @@
 #include "fault.h"
 
 struct fault_source {
-	/* Sets f->fd to what can be read, line by line, without blocking. */
+	/* Sets f->fd to a nonblocking fd from which lines can be read. */
 	int (*open)(struct fault_log *f);
 	void (*close)(struct fault_log *f);
 	/* True if a record ends with this line; the record is then in fault. */
 	bool (*take)(struct fault_log *f, char *line, struct fault *fault);
-	/* Optional: the records so far are done with, and further ones will be read. */
+	/* Optional: the test is done with the records so far; lets others come. */
 	void (*more)(struct fault_log *f);
 	/* Optional: returns when the driver has handled all faults. */
 	void (*settle)(struct fault_log *f);

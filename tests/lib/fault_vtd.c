@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VT-d's fault records: a kprobe at the entry of its fault interrupt copies
- * the hardware's fault recording register, before the kernel clears it, into
- * a trace buffer of our own. The emulated VT-d has one such register: if further
- * faults come before the interrupt is handled, only the first is recorded.
+ * VT-d's fault records: a kprobe at the entry of dmar_fault(), which handles
+ * VT-d's fault interrupt, copies the hardware's fault recording register into a
+ * trace buffer of our own, before dmar_fault() clears the register. The emulated
+ * VT-d has one such register: if further faults come before the interrupt is
+ * handled, only the first is recorded.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,10 @@
  */
 #define PROBE	"p:tether/dmar_fault dmar_fault " \
 		"lo=+0x220(+0(%si)):x64 hi=+0x228(+0(%si)):x64\n"
-/* The register can record the next fault only after dmar_fault() has returned. */
+/*
+ * Only after dmar_fault() has returned can the register record the next fault. So
+ * vtd_take() hands a record out only after the return.
+ */
 #define DONE	"r:tether/dmar_fault_done dmar_fault\n"
 
 #define FRCD_FAULT(hi)	((hi) >> 63)

@@ -36,11 +36,14 @@ int kprobe_open(void)
 	int ret;
 
 	nr_events = 0;
-	rmdir(INSTANCE);	/* a program that was killed has left it behind */
+	rmdir(INSTANCE);	/* left behind by a program that was killed */
 	if (mkdir(INSTANCE, 0700))
 		return -errno;
 	in_instance("tracing_on", "0");
-	/* The CPUs' own clocks may differ by more than the time between two events. */
+	/*
+	 * Use one clock for all CPUs: the CPUs' own clocks may differ by more than the
+	 * time between two events, and then the events would be in the wrong order.
+	 */
 	ret = in_instance("trace_clock", "counter");
 	return ret;
 }
@@ -58,7 +61,10 @@ void kprobe_close(void)
 	}
 }
 
-/* Newer kernels return -EINVAL for a function that does not exist. */
+/*
+ * Does the kernel have this function? The errno of a failed probe does not tell, since
+ * newer kernels return -EINVAL for a function that does not exist.
+ */
 static bool has_symbol(const char *symbol)
 {
 	FILE *file = fopen("/proc/kallsyms", "re");

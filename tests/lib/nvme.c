@@ -21,7 +21,7 @@
 #define NVME_DEPTH	16
 #define NVME_TIMEOUT_MS	10000
 
-#define CC_ENABLE	0x00460001u	/* 64-byte SQEs, 16-byte CQEs, 4 KiB */
+#define CC_ENABLE	0x00460001u	/* 64-byte SQEs, 16-byte CQEs, 4 KiB pages */
 #define OPCODE_IDENTIFY	0x06
 #define CNS_CONTROLLER	1
 

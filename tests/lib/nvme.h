@@ -3,9 +3,10 @@
  * A tiny NVMe host: one admin queue, one command in flight.
  *
  * The command Identify Controller writes the same 4 KiB to any IOVA within
- * microseconds. So tests use it as the DMA writer in loops that have to find
- * even a very short hole. The device reports success even if the IOMMU stopped
- * the write: only the bytes in memory show whether it arrived.
+ * microseconds. So tests use it as the DMA writer in loops that have to notice if
+ * the IOMMU lets DMA through for even a very short time. The device reports success
+ * even if the IOMMU stopped the write: only the bytes in memory show whether it
+ * arrived.
  */
 #ifndef TETHER_TESTS_NVME_H
 #define TETHER_TESTS_NVME_H
@@ -25,7 +26,7 @@ struct nvme {
 	uint8_t identity[NVME_IDENTIFY_LEN];	/* what Identify writes */
 };
 
-/* Uses three pages of IOVA at iova. */
+/* Maps three pages of the driver's own memory at iova. */
 int nvme_open(struct nvme *n, struct vfio_container *c, const char *bdf,
 	      uint64_t iova);
 void nvme_close(struct nvme *n);
@@ -33,7 +34,7 @@ void nvme_close(struct nvme *n);
 /* Reset the controller and set its queues up (again). */
 int nvme_enable(struct nvme *n);
 
-/* Write identity[] to iova; -EIO if the controller says it failed. */
+/* Write identity[] to iova by DMA; -EIO if the controller reports that this failed. */
 int nvme_identify(struct nvme *n, uint64_t iova);
 
 #endif

@@ -159,7 +159,7 @@ static int drop_privileges(uint64_t memlock)
 	/* Changing from uid 0 to another drops all capabilities of the child. */
 	if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
 		return -errno;
-	/* It also makes the child undumpable, and then the child cannot read its /proc files. */
+	/* The new uid made the child undumpable: it could not read its /proc files. */
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
 		return -errno;
 	return 0;

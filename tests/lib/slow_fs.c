@@ -116,7 +116,10 @@ static void hold_read(struct slow_fs *fs, uint64_t unique,
 
 static void serve_one(struct slow_fs *fs, const struct fuse_in_header *in)
 {
-	/* else another open() would wait for pages that are being read */
+	/*
+	 * Without FOPEN_KEEP_CACHE another open() would drop the file's cached pages,
+	 * and so wait for those that are still being read.
+	 */
 	const struct fuse_open_out opened = { .open_flags = FOPEN_KEEP_CACHE };
 
 	switch (in->opcode) {
@@ -236,7 +239,7 @@ void slow_fs_answer_last(struct slow_fs *fs)
 	pthread_mutex_unlock(&fs->lock);
 }
 
-/* From then on accesses to mappings and open descriptors of the file fail. */
+/* After this, accesses to the file's mappings and open descriptors fail. */
 void slow_fs_stop(struct slow_fs *fs)
 {
 	slow_fs_answer(fs, true);

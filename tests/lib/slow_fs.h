@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLOW_FS_LEN	(1UL << 20)	/* of the file, all zeros */
-#define SLOW_FS_HELD	256		/* reads that can wait; further ones are answered */
+#define SLOW_FS_LEN	(1UL << 20)	/* the file's length; it is all zeros */
+#define SLOW_FS_HELD	256		/* reads that can wait; more are answered */
 
 struct slow_fs {
 	char dir[32];
@@ -34,7 +34,7 @@ int slow_fs_start(struct slow_fs *fs);
 unsigned int slow_fs_waiting(struct slow_fs *fs);
 /* Answer the reads that wait; if on, answer all later reads at once, too. */
 void slow_fs_answer(struct slow_fs *fs, bool on);
-/* Answer the read that came last. */
+/* Of the reads that wait, answer the one that came last. */
 void slow_fs_answer_last(struct slow_fs *fs);
 void slow_fs_stop(struct slow_fs *fs);
 
@@ -43,7 +43,7 @@ void slow_fs_stop(struct slow_fs *fs);
  * process waits for this read, in exit_aio().
  */
 int slow_fs_read_ahead_of_exit(const struct slow_fs *fs);
-/* A private mapping of one of its pages, not touched yet; NULL with errno set. */
+/* mmap() a page of the file privately, without touching it; NULL with errno set. */
 void *slow_fs_page(const struct slow_fs *fs, unsigned int number);
 
 #endif

@@ -22,7 +22,7 @@
 
 #define STRTAB_BASE	0x80
 #define STRTAB_BASE_CFG	0x88
-/* These two registers are on page 1. */
+/* These two registers are on the SMMU's page 1 (SMMU_PAGE_1). */
 #define EVENTQ_PROD	0xa8
 #define EVENTQ_CONS	0xac
 

@@ -43,7 +43,10 @@ bool smmu_events_pending(const volatile uint8_t *registers);
 int smmu_open(struct smmu *s);
 void smmu_close(struct smmu *s);
 
-/* 0; -ENOENT if the device's access would be a translation fault. */
+/*
+ * Find the entry by which the SMMU translates a device's access to iova. 0; -ENOENT if
+ * the access would be a translation fault.
+ */
 int smmu_lookup(struct smmu *s, const char *bdf, uint64_t iova,
 		struct smmu_entry *entry);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * On each CPU one thread, whose priority no other thread in the guest exceeds,
- * sleeps and reads the clock. If it wakes late, the host has not run its CPU.
+ * sleeps and reads the clock. If it wakes late, the host has not run this CPU.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -91,7 +91,10 @@ struct span {
 	double from, to;
 };
 
-/* The stalls of one CPU, cut to start and end; how many overlap that. */
+/*
+ * Copy the stalls of one CPU to s, each cut to the time from start to end. Returns how
+ * many there are in that time.
+ */
 static size_t copy_stalls(struct watch *w, double start, double end, struct span *s)
 {
 	unsigned int kept;
@@ -116,7 +119,7 @@ static int by_start(const void *a, const void *b)
 	return (x->from > y->from) - (x->from < y->from);
 }
 
-/* CPUs that stand still at the same time count once. */
+/* Time in which several CPUs stand still counts once. */
 double stalled(double start, double end)
 {
 	static __thread struct span s[CPUS * KEPT];

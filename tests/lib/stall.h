@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tells when a deadline was missed although the module is not at fault: if the
- * host does not run an emulated CPU, that CPU stands still, and a debug kernel
- * is slow.
+ * For deadlines that may be missed although the module is not at fault. An emulated
+ * CPU stands still while the host does not run it: stalled() tells for how long. A
+ * debug kernel is slow: patience() tells by how much deadlines have to be longer.
  */
 #ifndef TETHER_TESTS_STALL_H
 #define TETHER_TESTS_STALL_H

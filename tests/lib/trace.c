@@ -21,7 +21,7 @@ static char line[1024];
 
 int trace_open(void)
 {
-	rmdir(INSTANCE);	/* a program that was killed has left it behind */
+	rmdir(INSTANCE);	/* left behind by a program that was killed */
 	if (mkdir(INSTANCE, 0700))
 		return -errno;
 	return proc_write_file(INSTANCE "/events/vfio_type1/enable", "1");

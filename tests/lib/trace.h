@@ -19,7 +19,7 @@ int trace_clear(void);
  * or NULL if there is no such record.
  */
 const char *trace_find(const char *event, ...) __attribute__((sentinel));
-/* How many records of that event there are. -errno. */
+/* Returns how many records of that event there are, or -errno. */
 int trace_count(const char *event);
 /* Returns the text behind a field's name ("owner=") in a record, or NULL. */
 const char *trace_field(const char *record, const char *field);

@@ -361,7 +361,10 @@ void vfio_device_close(struct vfio_device *d)
 	d->fd = -1;
 	if (d->group < 0)
 		return;
-	/* EBUSY if an mmap holds the device open; then closing the group is enough. */
+	/*
+	 * Detaching fails with EBUSY if an mmap holds the device open. Then it is
+	 * enough to close the group.
+	 */
 	if (vfio_group_detach(d->group, d->container))
 		d->container->groups--;
 	close(d->group);
@@ -495,7 +498,10 @@ int vfio_reset(struct vfio_device *d)
 
 int vfio_hot_reset(struct vfio_device *d)
 {
-	/* For every device here the device's own group has all devices of its bus. */
+	/*
+	 * The ioctl needs the groups of all devices of the bus. For every device of the
+	 * lab the device's own group has them all.
+	 */
 	struct vfio_pci_hot_reset *reset =
 		calloc(1, sizeof(*reset) + sizeof(reset->group_fds[0]));
 	int ret;

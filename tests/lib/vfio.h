@@ -45,7 +45,7 @@ int vfio_dma_unmap_all(struct vfio_container *c, uint64_t *unmapped);
 
 /* VFIO_IOMMU_DIRTY_PAGES with the flag START or STOP. */
 int vfio_dirty_log(struct vfio_container *c, uint32_t flags);
-/* The dirty bits of a range, at the bitmap's page size. */
+/* Get the dirty bits of a range; a bit stands for bitmap.pgsize bytes. */
 int vfio_dirty_get(struct vfio_container *c, uint64_t iova, uint64_t size,
 		   struct vfio_bitmap bitmap);
 
@@ -61,7 +61,7 @@ int vfio_msi_window(const char *bdf, uint64_t *first, uint64_t *last);
 
 /* Groups: the steps of which vfio_device_open() consists. */
 int vfio_group_open(const char *bdf);	/* fd or -errno */
-/* The same for a device of any bus, by the link to its group in its sysfs directory. */
+/* The same for a device of any bus, by the link iommu_group in its sysfs directory. */
 int vfio_group_open_link(const char *path_of_link);
 int vfio_group_attach(int group, struct vfio_container *c);
 int vfio_group_detach(int group, struct vfio_container *c);
@@ -75,8 +75,9 @@ bool vfio_device_present(const char *bdf);
 int vfio_device_open(struct vfio_device *d, struct vfio_container *c,
 		     const char *bdf);
 /*
- * The last two steps of vfio_device_open(), for a device whose name and container are
- * set. Takes over the fd group, and closes it on failure. If group is -errno, returns it.
+ * The last two steps of vfio_device_open(). The caller has set d->bdf and d->container.
+ * Takes over group, which is an open fd, and closes it on failure; or returns group if
+ * that is an -errno.
  */
 int vfio_device_open_in(struct vfio_device *d, int group);
 /*

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Actors that own no memory: one turns the dirty log on and off, one makes processes
- * that end at once in different ways, and one runs a victim, a program with a container
- * of its own, and kills it at a random moment.
+ * Actors that own no slot. One turns the log of dirty pages on and off, one forks
+ * processes that end soon in different ways, and one runs a victim, a program with a
+ * container of its own, and kills it at a random moment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +50,7 @@ void logger_step(struct actor *a)
 	usleep(random_below(&a->random, 10000));
 }
 
-/* Forks processes that have copies of all mappings and end at once. */
+/* Forks a process, which has a copy of all mmaps, and ends in one of four ways. */
 void forker_step(struct actor *a)
 {
 	unsigned int way = random_below(&a->random, 4);
@@ -69,7 +69,9 @@ void forker_step(struct actor *a)
 	}
 	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
 		must(a, -errno, 0, "fork");
-	/* After clear_refs later kernels may loop in a page fault, also without tether. */
+	/*
+	 * Later kernels may loop in a page fault after clear_refs, even without tether.
+	 */
 	if (stress.old_kernel && way == 3)
 		must(a, proc_write_file("/proc/self/clear_refs", "4"), 0,
 		     "clear_refs");
@@ -105,7 +107,9 @@ static int victim_open(struct victim *v, const char *seed)
 	return v->device_map && v->ram != MAP_FAILED ? 0 : -errno;
 }
 
-/* The results of these calls do not matter; they are there to be interrupted by a kill. */
+/*
+ * The calls may fail. Their purpose is that victim_step() kills the process during one.
+ */
 static void victim_act(struct victim *v)
 {
 	uint64_t n = random_below(&v->random, 8), iova = IOVA_SLOT(n);
@@ -130,7 +134,9 @@ static void victim_act(struct victim *v)
 				 VICTIM_LEN, RW, v->device_map);
 		break;
 	case 6:
-		/* Also fork a child, which may outlive the victim and keep its files open. */
+		/*
+		 * Also fork a child, which may outlive the victim with its files open.
+		 */
 		if (n == 0 && !fork()) {
 			usleep(random_below(&v->random, 20000));
 			_exit(0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The devices that write. nvme writes to all slots in turn, in microseconds each. edu
- * writes to a random slot, 100 ms after the write was started, whatever is mapped there
- * by then. Both write whether or not the slot is mapped.
+ * The devices that write. nvme writes to all slots in turn, and needs microseconds for
+ * each. edu writes to a random slot, and does so 100 ms after edu_start_store(), by
+ * when the slot may have another mapping. Both write whether or not the slot is mapped.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,7 +16,7 @@
 #include "stress.h"
 
 #define WRITES		4	/* to a slot, between marking and reading */
-#define SELDOM		4	/* rounds for each write to a slot that no actor checks */
+#define SELDOM		4	/* nvme writes to all slots in each SELDOM-th round */
 #define EDU_LEN		MARK
 
 static struct nvme nvme;
@@ -34,7 +34,11 @@ void slot_aim(unsigned int slot, uint64_t offset)
 	aims[slot] = offset == UINT64_MAX ? 0 : IOVA_SLOT(slot) + offset;
 }
 
-/* The kernel has to handle a fault for each write to a slot that is not mapped. */
+/*
+ * Writes to the slots whose owners wait for writes, and every SELDOM rounds to all. It
+ * does not do so every round, since each write to an unmapped slot is a fault for the
+ * kernel.
+ */
 static bool nvme_round(void)
 {
 	bool all = stress.rounds % SELDOM == 0;
@@ -71,7 +75,9 @@ static void *edu_main(void *unused)
 	int ret = 0;
 
 	while (!stopped && !ret) {
-		/* Not slot 0: its owner checks it while the writers have to pause. */
+		/*
+		 * Not slot 0: its owner needs pauses, and a begun store cannot pause.
+		 */
 		uint64_t iova = aims[1 + random_below(&r, SLOTS - 1)];
 
 		if (iova)
@@ -108,7 +114,7 @@ void bus_start(void)
 	pthread_create(&edu_thread, NULL, edu_main, NULL);
 }
 
-/* Stop the writers after the actors, some of which wait for writes. */
+/* Called after the actors have ended, since actors wait for writes. */
 void bus_stop(void)
 {
 	stopped = true;
@@ -122,7 +128,7 @@ void bus_close(void)
 	edu_close(&edu);
 }
 
-/* One more than needed, since the first may have been under way already. */
+/* WRITES is one more than needed: the first may have begun before this call. */
 void let_them_write(unsigned int slot)
 {
 	unsigned long until = written[slot] + WRITES;
@@ -133,7 +139,10 @@ void let_them_write(unsigned int slot)
 	wanted[slot] = false;
 }
 
-/* Stops the writer. A mutex is not fair, but the writer sleeps between its rounds. */
+/*
+ * Makes nvme's thread pause. A mutex is not fair, but that thread sleeps without it
+ * after each round, so this gets the mutex soon.
+ */
 void hush(void)
 {
 	pthread_mutex_lock(&quiet);

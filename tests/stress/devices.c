@@ -31,7 +31,9 @@ void target_release(void)
 	pthread_mutex_unlock(&toggling);
 }
 
-/* Makes a mapping that no other actor changes: only the device's state revokes it. */
+/*
+ * Makes a mapping of memory that no actor unmaps: only the device's state revokes it.
+ */
 void toggler_begin(struct actor *a)
 {
 	a->own = vfio_region_mmap(&stress.device, TARGET_BAR, STEADY_BAR,
@@ -76,9 +78,10 @@ static void expect_return(struct actor *a, uint64_t at, const char *how)
 }
 
 /*
- * Memory that is off cannot be read. So the host switches it on without VFIO's knowledge
- * while the devices write, and the actor reads it afterwards. edu cannot be stopped, so
- * it does not write to this slot.
+ * Checks that no write arrives while VFIO has the memory off. Memory that is off takes
+ * no writes and cannot be read. So the actor switches it on without VFIO's knowledge
+ * while the devices write, and reads it afterwards. The devices must not write in
+ * between; edu cannot be stopped, so it does not write to this slot at all.
  */
 static void look_while_off(struct actor *a, uint64_t at)
 {
@@ -108,7 +111,7 @@ static const char *off_and_on(struct actor *a, uint64_t at)
 		must(a, vfio_reset(d), 0, "reset");
 		return "reset";
 	case 1:
-		/* A hot reset fails if another thread's page fault holds its locks. */
+		/* -EBUSY: another thread's page fault holds locks that this needs. */
 		must(a, vfio_hot_reset(d), -EBUSY, "hot reset");
 		return "hot reset";
 	case 2:
@@ -155,7 +158,7 @@ void toggler_end(struct actor *a)
 
 #define LEN2		(16 * MIB)
 
-/* The host has the device now, so no write may arrive in its memory. */
+/* VFIO has given the device back to the host, so no write may arrive in its memory. */
 static void expect_nothing_at_the_host(struct actor *a, uint64_t at)
 {
 	struct host_bar bar;
@@ -177,7 +180,9 @@ static void expect_nothing_at_the_host(struct actor *a, uint64_t at)
 	a->checks++;
 }
 
-/* The shared container as seen by an actor whose group is never the container's first. */
+/*
+ * A copy that says the container has a group, so that attaching does not set its type.
+ */
 static struct vfio_container shared_container(void)
 {
 	struct vfio_container c = stress.container;
@@ -253,12 +258,14 @@ void attacher_step(struct actor *a)
 	}
 	if (*group < 0)
 		*group = vfio_group_open(EDU_B);
-	/* EBUSY: another process may have the file open until it execs or ends. */
+	/* -EBUSY: a forked process has the group's file open until it execs or ends. */
 	if (!must(a, *group < 0 ? *group : 0, -EBUSY, "opening the group") ||
 	    *group < 0)
 		return;
 	doing(a, "attaching and detaching");
-	/* EBUSY: no group can be attached while a mapping's address is stale. */
+	/*
+	 * -EBUSY: move_vaddr() has made an address stale, and not set the new one yet.
+	 */
 	ret = vfio_group_attach(*group, &c);
 	if (!must(a, ret, -EBUSY, "attaching") || ret)
 		return;

@@ -2,11 +2,12 @@
 /*
  * stress [--seed S] [--seconds N] [--deadline SECONDS]: runs all actors (stress.h) at
  * the same time, for as long as asked, and prints a line of progress every few seconds.
- * --deadline is the time in which memory has to be restored: 2 s, more on a debug kernel.
+ * --deadline is the time in which tether has to restore memory: by default 2 s, more on
+ * a debug kernel.
  *
- * With the same seed every actor does the same again, but the timing between actors
- * depends on the machine. Exit status: 0 no fault found, 1 a check of the memory found
- * a hole, 2 another check failed or an actor hangs.
+ * With the same seed every actor draws the same random numbers, but the timing between
+ * actors depends on the machine. Exit status: 0 no fault found, 1 a hole (a write
+ * arrived where it must not), 2 another check failed or an actor hangs.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +25,7 @@
 
 #define PROGRESS_S	5
 #define HANGS_S		60	/* an actor whose step takes longer hangs */
-#define SETTLE_S	10	/* by then the pages of killed processes are unpinned */
+#define SETTLE_S	10	/* time for unpinning the pages of killed processes */
 
 struct stress stress;
 
@@ -136,7 +137,10 @@ static void print_stacks(void)
 	}
 }
 
-/* Threads that hang cannot be joined, so exit if there is one. */
+/*
+ * If an actor has made no step for too long, report it, and exit: a thread that hangs
+ * cannot be joined.
+ */
 static void look_for_hangs(void)
 {
 	static unsigned long steps[ACTORS];
@@ -240,7 +244,7 @@ static void stop_actors(void)
 	alarm(0);
 }
 
-/* If an actor has done nothing, the run proves nothing. */
+/* Fail if an actor or edu has done nothing, since such a run proves nothing. */
 static void expect_deeds(void)
 {
 	size_t i;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * An actor that owns a place: a piece of TARGET's memory, an mmap of it, and a DMA
- * mapping of that mmap in its slot. It takes the memory away in every possible way and
- * checks that no write arrives there any more. It also checks that writes arrive in the
- * memory that it still has or has again.
+ * mapping of that mmap in the actor's slot. The actor takes the memory away in every
+ * possible way, and checks that no write arrives in it any more. It also checks that
+ * writes arrive in memory that it has not lost or has got back.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,8 +23,9 @@
 #define RW		(PROT_READ | PROT_WRITE)
 
 /*
- * Addresses that the kernel gives to no other mmap, even while they are free. So no other
- * thread's memory is there when the actor maps an unmapped piece again. Two for each slot.
+ * Two addresses for each slot, for the mmap of its place. The kernel does not choose
+ * them for another mmap, even while they are free. So when the actor has unmapped a
+ * piece and maps it again, no memory of another thread is there.
  */
 #define ARENA(slot, n)	((uint8_t *)0x100000000000 + (slot) * (4096 * MIB) + \
 			 (n) * (64 * MIB))
@@ -36,7 +37,9 @@ struct place {
 	uint64_t aim;		/* offset in the place to which the devices write */
 };
 
-/* Reads or writes the memory by VFIO. If the memory is off, waits until it is on. */
+/*
+ * Reads or writes TARGET's memory through VFIO's file. While the memory is off, waits.
+ */
 static bool witness(struct actor *a, bool write, uint64_t offset, uint8_t *buf)
 {
 	int ret;
@@ -65,7 +68,7 @@ static bool overwritten(struct actor *a, uint64_t offset)
 	       memcmp(text, there, MARK);
 }
 
-/* No write may arrive in memory that was taken away, whether it is on or off. */
+/* The memory was taken away in the way that how tells: no write may arrive any more. */
 static void expect_nothing(struct actor *a, const char *how)
 {
 	struct place *p = a->own;
@@ -79,7 +82,9 @@ static void expect_nothing(struct actor *a, const char *how)
 	a->checks++;
 }
 
-/* Writes have to arrive within the deadline. The caller keeps the memory on. */
+/*
+ * Writes have to arrive within the deadline. Until then no actor may turn TARGET off.
+ */
 static void expect_return(struct actor *a, const char *how)
 {
 	struct place *p = a->own;
@@ -113,7 +118,7 @@ static bool map_mmap(struct actor *a, uint8_t *at)
 	return must(a, -errno, 0, "mmap");
 }
 
-/* Repeats the mapping until it succeeds, since the memory may be off. */
+/* MAP_DMA fails while the memory is off, so this repeats it until it succeeds. */
 static bool map_dma(struct actor *a)
 {
 	struct place *p = a->own;
@@ -126,7 +131,9 @@ static bool map_dma(struct actor *a)
 	return must(a, ret, stress.stop ? ret : 0, "MAP_DMA") && !ret;
 }
 
-/* The unmap has to report the full size, whether the memory is live, revoked or gone. */
+/*
+ * UNMAP_DMA has to report the full size, whether the memory is mapped, revoked or gone.
+ */
 static void unmap_dma(struct actor *a)
 {
 	uint64_t size = 0;
@@ -168,7 +175,7 @@ static void take_munmap(struct actor *a)
 	expect_nothing(a, "munmap");
 }
 
-/* Unmaps one half; the other half has to be restored. */
+/* Unmaps the first half: no write may arrive there, but the other half is restored. */
 static void take_half(struct actor *a)
 {
 	struct place *p = a->own;
@@ -236,7 +243,7 @@ static void take_by_mremap(struct actor *a)
 	munmap(to, LEN);
 }
 
-/* After UNMAP_DMA no write may arrive, although the mmap is still there. */
+/* UNMAP_DMA: no write may arrive any more, although the process still has its mmap. */
 static void take_dma(struct actor *a)
 {
 	unmap_dma(a);
@@ -260,7 +267,7 @@ static int vaddr_ioctl(bool map, uint64_t iova, void *vaddr)
 	return ret ? -errno : 0;
 }
 
-/* The mapping follows its memory to another address. */
+/* Gives the mapping another user address for the same memory, without an unmap. */
 static void move_vaddr(struct actor *a)
 {
 	struct place *p = a->own;
@@ -283,15 +290,17 @@ static void move_vaddr(struct actor *a)
 	expect_return(a, "its address was changed");
 }
 
-/* Another process does this: it owns the mapping until it is killed. */
+/* For proc_spawn(): a child makes the mapping, and owns it until it is killed. */
 static bool map_as_owner(void *a)
 {
 	return map_dma(a);
 }
 
 /*
- * Stock vfio-pci holds a process's mm while it zaps the process's mapping of the device.
- * So a process that ends just then keeps its memory until that call is over.
+ * A child maps the place and is killed. Stock vfio-pci holds a reference to a process's
+ * mm while it zaps the process's mmap of the device. If the child ends just then, its
+ * memory stays mapped until that call is over. target_hold() waits for the end of such
+ * a call.
  */
 static void take_owner(struct actor *a)
 {
@@ -333,11 +342,11 @@ void place_begin(struct actor *a)
 		map_dma(a);
 }
 
-/* At the end of each step the place is mmapped and mapped again, and writes arrive. */
+/* Each step ends with the place mmapped and mapped for DMA anew. */
 void place_step(struct actor *a)
 {
 	struct place *p = a->own;
-	/* Without the last way, mremap(), on 6.1: the stock kernel warns of it. */
+	/* On 6.1 leave out the last way, mremap(), of which that kernel warns. */
 	size_t n = sizeof(ways) / sizeof(ways[0]) - stress.old_kernel;
 
 	aim(a, 0, LEN);

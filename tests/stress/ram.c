@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An actor that owns RAM. It maps the RAM, lets the devices write, unmaps it, and checks
- * that no write arrives after the unmap has returned. The pages are small or large, in
- * one mapping or in several, forked or not, and sometimes freed with madvise() while they
- * are mapped.
+ * An actor that owns RAM. It maps the RAM in its slot, lets the devices write, unmaps
+ * it, and checks that no write arrives after UNMAP_DMA has returned. The pages are
+ * small or huge, in one mapping or in four. Sometimes the actor frees them with
+ * madvise() while they are mapped, and other actors fork meanwhile.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -47,7 +47,7 @@ static void expect_nothing(struct actor *a, const char *how)
 	a->checks++;
 }
 
-/* Writes have to arrive in pinned memory at any time. */
+/* RAM is never revoked: as long as it is mapped, writes have to arrive in it. */
 static void expect_writes(struct actor *a)
 {
 	struct ram *r = a->own;
@@ -83,7 +83,7 @@ static void unmap_dma(struct actor *a, uint64_t len)
 		broken(a, "UNMAP_DMA says %#lx, not %#lx", size, len);
 }
 
-/* Maps the RAM with one mapping or with four, which one unmap then removes. */
+/* Maps the RAM with one mapping or with four; one UNMAP_DMA of all removes either. */
 static bool map_dma(struct actor *a)
 {
 	struct ram *r = a->own;
@@ -117,7 +117,9 @@ void ram_step(struct actor *a)
 	if (random_percent(&a->random, 50))
 		expect_writes(a);
 	if (random_percent(&a->random, 30)) {
-		/* Devices still write to the old, pinned pages, not to the process's new ones. */
+		/*
+		 * Devices write to the old, pinned pages, no longer to the process's.
+		 */
 		if (madvise(r->map, LEN, MADV_DONTNEED))
 			must(a, -errno, 0, "madvise");
 		expect_nothing(a, "its pages were replaced");

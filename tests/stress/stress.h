@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stress. Each actor is a thread with a random stream of its own. The actors do to
- * one container and its devices whatever a hostile program can do. Meanwhile two devices
- * write all the time to every slot; a slot is an IOVA that one actor owns.
+ * The stress. Actors are threads, each with random numbers of its own. They do to one
+ * container and its devices whatever a hostile program can do. A slot is a range of
+ * IOVAs that one actor owns, that is, in which only this actor maps and unmaps memory.
+ * Two devices, nvme and edu, write to the slots all the time.
  *
- * The owner checks its slot: it takes the memory behind the slot away, writes a mark into
- * the memory when the call that does this has returned, lets the devices write, and reads
- * the memory. A mark that has changed is a hole.
+ * The owner of a slot checks it: it takes the memory behind the slot away. When the
+ * call that does so has returned, it writes a mark into that memory, lets the devices
+ * write to the slot, and reads the memory. If the mark has changed, that is a hole.
  */
 #ifndef TETHER_STRESS_H
 #define TETHER_STRESS_H
@@ -34,7 +35,7 @@
 #define IOVA_NVME	0x7000200000ULL
 #define IOVA_SLOT(n)	(0x2000000000ULL + (n) * 256 * MIB)
 #define SLOTS		16
-#define MARK		64	/* how many of the bytes that a device writes are compared */
+#define MARK		64	/* length of a mark, in bytes */
 
 struct actor {
 	const char *name;
@@ -44,7 +45,7 @@ struct actor {
 	unsigned int slot;		/* the slot that it owns, if any */
 	struct random random;
 	atomic_ulong steps;
-	atomic_ulong checks;		/* how often it has checked its memory */
+	atomic_ulong checks;		/* how often it has checked for writes */
 	_Atomic(const char *) doing;	/* its current step, printed if it hangs */
 	void *own;
 };
@@ -53,19 +54,19 @@ struct stress {
 	struct vfio_container container;
 	struct vfio_device device;	/* TARGET */
 	struct target target;
-	bool old_kernel;		/* 6.1: mremap warns, clear_refs is safe */
+	bool old_kernel;		/* 6.1: warns of mremap(), clear_refs is safe */
 	uint64_t seed;
-	double deadline;		/* seconds until memory has to be restored */
+	double deadline;		/* seconds in which memory has to be restored */
 	atomic_bool stop;
-	atomic_ulong rounds;		/* of writes to the slots */
-	atomic_ulong stores;		/* edu's */
+	atomic_ulong rounds;		/* how often nvme has gone through the slots */
+	atomic_ulong stores;		/* number of edu's writes */
 };
 
 extern struct stress stress;
 
 /*
- * The first failure is reported and stops all actors. hole(): a write has arrived where
- * it must not. The other functions: anything else that does not work.
+ * Report a failure and stop all actors; only the first failure is printed. hole(): a
+ * write has arrived where it must not. broken(): anything else does not work.
  */
 void hole(struct actor *a, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -73,7 +74,9 @@ void broken(struct actor *a, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Records what the actor does next. Returns false if the actor should end instead. */
 bool doing(struct actor *a, const char *what);
-/* Fails unless ret is 0 or allowed, which is one acceptable -errno, or 0. */
+/*
+ * Calls broken() unless ret is 0 or allowed. allowed: the one acceptable -errno, or 0.
+ */
 bool must(struct actor *a, int ret, int allowed, const char *what);
 
 /* bus.c: the writers. */
@@ -81,11 +84,13 @@ bool bus_open(void);
 void bus_start(void);
 void bus_stop(void);
 void bus_close(void);
-/* Have the devices write at this offset of the slot (page aligned); SIZE_MAX: not at all. */
+/*
+ * Have the devices write at this page-aligned offset of the slot; UINT64_MAX: nowhere.
+ */
 void slot_aim(unsigned int slot, uint64_t offset);
 /* Waits until nvme has written to the slot a few times more. */
 void let_them_write(unsigned int slot);
-/* No device writes between hush() and unhush(). */
+/* Between these calls nvme does not write. */
 void hush(void);
 void unhush(void);
 
@@ -93,7 +98,7 @@ void unhush(void);
 void target_hold(void);
 void target_release(void);
 
-/* The actors, one file a kind. */
+/* The actors. */
 void place_begin(struct actor *a);
 void place_step(struct actor *a);
 void place_end(struct actor *a);

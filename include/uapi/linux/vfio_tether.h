@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * What tether offers programs beyond <linux/vfio.h>: to ask how much of what
- * they mapped is reached by devices right now, and to be told when that
- * changes. All of it is done on a container's file, after VFIO_SET_IOMMU. A
- * program that knows nothing of this works as ever.
+ * Two ioctls of tether that <linux/vfio.h> does not have, for a container's
+ * file after VFIO_SET_IOMMU. With VFIO_TETHER_QUERY a program asks how much
+ * of the memory that it has mapped devices can reach now. With
+ * VFIO_TETHER_SET_EVENTFD it asks to be notified when that changes. Programs
+ * that do not use these ioctls are not affected by them.
  */
 #ifndef _UAPI_LINUX_VFIO_TETHER_H
 #define _UAPI_LINUX_VFIO_TETHER_H
@@ -12,10 +13,10 @@
 #include <linux/vfio.h>
 
 /**
- * VFIO_TETHER_EXTENSION - Is this tether?
+ * VFIO_TETHER_EXTENSION - Is the container's backend tether?
  *
- * For VFIO_CHECK_EXTENSION, which returns the version of this interface, 1, or
- * 0 if the container's backend is another one.
+ * The argument for VFIO_CHECK_EXTENSION, which then returns the version of
+ * this interface, 1, or 0 if the container's backend is not tether.
  *
  * The kernel numbers its extensions upwards from 1 and has not reached 20 in
  * ten years. This is "teth" in ASCII: the kernel will not reach it by counting,
@@ -24,28 +25,34 @@
 #define VFIO_TETHER_EXTENSION		0x74657468
 
 /*
- * Likewise the ioctls: VFIO's are numbered upwards from VFIO_BASE, and of the
- * 155 that are left above it in eight bits these are from the end.
+ * The kernel numbers its VFIO ioctls upwards from VFIO_BASE. A number has eight
+ * bits, so the highest one is VFIO_BASE + 155. Tether's ioctls have numbers
+ * near that end, which the kernel will not reach soon.
  */
 
 /**
- * struct vfio_tether_query - How much is mapped, and reached
+ * struct vfio_tether_query - How much memory is mapped, and can be reached
  * @argsz: size of this struct (bytes)
- * @flags: VFIO_TETHER_QUERY_FLAG_ALL: of all IOVAs; @iova and @size are 0 then
+ * @flags: 0, or VFIO_TETHER_QUERY_FLAG_ALL to ask about all IOVAs; then @iova
+ *	   and @size have to be 0
  * @iova: first IOVA of the range that is asked about
- * @size: its length (bytes)
+ * @size: length of that range (bytes)
  * @pinned: out: RAM that is pinned and in the IOMMU (bytes)
  * @live: out: device memory in the IOMMU (bytes)
- * @revoked: out: device memory that is out of the IOMMU, and comes back when
- *	     its device has it again (bytes)
- * @gone: out: device memory that the process has unmapped meanwhile; it never
- *	  comes back, but stays mapped in name until VFIO_IOMMU_UNMAP_DMA (bytes)
- * @mappings: out: how many mappings are in the range, with some part of them
- * @mirrors: out: how many stretches of device memory are
- * @revocations: out: how often those have been revoked since they were mapped
+ * @revoked: out: device memory that tether has taken out of the IOMMU, for
+ *	     example since its device was reset, and puts back when the memory
+ *	     is available again (bytes)
+ * @gone: out: device memory that the process has unmapped from its own address
+ *	  space (munmap); tether never puts it back into the IOMMU, but its
+ *	  IOVAs stay in use until VFIO_IOMMU_UNMAP_DMA (bytes)
+ * @mappings: out: how many mappings have an IOVA in the range
+ * @mirrors: out: how many stretches of device memory have an IOVA in the range
+ * @revocations: out: how often these stretches were revoked, in total, since
+ *		 they were mapped
  *
- * Bytes are of the range, whatever the mappings are cut into. Memory that is
- * mapped for emulated devices alone is in none of the sums.
+ * Of a mapping that is only partly in the range, the sums count only the bytes
+ * in the range. Memory of a container that has only emulated devices is in none
+ * of the sums.
  */
 struct vfio_tether_query {
 	__u32	argsz;
@@ -65,9 +72,9 @@ struct vfio_tether_query {
 /**
  * VFIO_TETHER_QUERY - _IOWR(VFIO_TYPE, VFIO_BASE + 150, struct vfio_tether_query)
  *
- * Return: 0; -EFAULT for a bad pointer, -EINVAL for a short argsz, an unknown
- * flag, a size of 0 without VFIO_TETHER_QUERY_FLAG_ALL or a range with it,
- * -EOVERFLOW if the range wraps.
+ * Return: 0; -EFAULT for a bad pointer; -EINVAL for a short argsz, an unknown
+ * flag, a size of 0 without VFIO_TETHER_QUERY_FLAG_ALL, or an iova or size that
+ * is not 0 with that flag; -EOVERFLOW if the range wraps.
  */
 #define VFIO_TETHER_QUERY		_IO(VFIO_TYPE, VFIO_BASE + 150)
 
@@ -88,14 +95,16 @@ struct vfio_tether_eventfd {
 /**
  * VFIO_TETHER_SET_EVENTFD - _IOW(VFIO_TYPE, VFIO_BASE + 151, struct vfio_tether_eventfd)
  *
- * Description: Tether adds one to the eventfd's counter each time device memory of the
- * container is revoked or restored. On a revocation it does so before the system call that
- * takes the memory away returns. VFIO_TETHER_QUERY tells the state then. A container has
- * one eventfd: a new one replaces the old one, and the container's end releases it.
+ * Description: Tether adds one to the eventfd's counter each time device
+ * memory of the container is revoked or restored. On a revocation it does so
+ * before the system call that takes the memory away returns. The program can
+ * then learn the new state with VFIO_TETHER_QUERY. A container has one eventfd:
+ * a new one replaces the old one, and tether releases it when the container is
+ * closed.
  *
- * Return: 0; -EFAULT for a bad pointer, -EINVAL for a short argsz, a flag,
- * something in @reserved, an @fd below -1, or a file that is no eventfd, -EBADF
- * for no file.
+ * Return: 0; -EFAULT for a bad pointer; -EINVAL for a short argsz, @flags or
+ * @reserved that is not 0, an @fd below -1, or an @fd that is not an eventfd;
+ * -EBADF if @fd is not open.
  */
 #define VFIO_TETHER_SET_EVENTFD		_IO(VFIO_TYPE, VFIO_BASE + 151)
 
