@@ -204,8 +204,10 @@ static void other_cpus_help_to_fault_memory_in(void **state)
 }
 
 /*
- * Helpers have to take 40 % of the faults off the caller in one of 20 tries: they may
- * start late and miss the first window, which is a third of the memory.
+ * Fails unless tether's helpers, on other CPUs, take 40 % of the page faults off the
+ * calling thread in at least one of 20 tries. One try is not enough: tether has AHEAD
+ * bytes faulted in at a time, a third of SIZE, and helpers that start late miss the
+ * first of these parts.
  */
 static void expect_help(uint8_t *(*get)(void))
 {

@@ -558,7 +558,8 @@ static void untouched_memory_is_read_as_it_is_written_later(void **state)
 	munmap(mem, MIB);
 
 	/*
-	 * The same if the process has read the memory, and it is read-only at MAP_DMA.
+	 * Again, with memory that the process has only read, so that the zero page is
+	 * there, and that is read-only during MAP_DMA. It becomes writable after that.
 	 */
 	mem = anonymous(MIB);
 	madvise(mem, MIB, MADV_NOHUGEPAGE);

@@ -448,7 +448,10 @@ static void a_new_address_without_the_device_memory_is_refused(void **state)
 	expect_landing(IOVA, 0);
 	expect_landing(IOVA + RIG_LEN - PAGE, RIG_LEN - PAGE);
 
-	/* The mapping is still stale, and mirrored at the old address. */
+	/*
+	 * The refused calls have changed nothing: the mapping still waits for a new
+	 * address, and its mirror still follows the old one, rig.map.
+	 */
 	refused(EINVAL, make_stale(IOVA, RIG_LEN, NULL));
 	munmap(nothing, RIG_LEN);
 	expect_landing(IOVA, 0);

@@ -47,7 +47,10 @@ enum in_tree {
 	IN_TREE_BUILT_IN,
 };
 
-/* A process with container files that are the in-tree driver's, or if not certain may be. */
+/*
+ * A process that has containers of the in-tree driver open. If @certain is false, some
+ * of them may be tether's, or have no driver.
+ */
 struct holder {
 	int pid;
 	char command[32];
