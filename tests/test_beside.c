@@ -318,6 +318,7 @@ static void each_allocation_may_fail(void **state)
 {
 	unsigned int nth = 0;
 	bool failed;
+	int ret;
 
 	if (failnth_open())
 		lacks("fault injection, which a debug kernel has");
@@ -328,8 +329,12 @@ static void each_allocation_may_fail(void **state)
 		ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
 		failed = failnth_disarm();
 		expect_tethers(&container, "an allocation of which failed");
-		if (vfio_dma_map(&container, ram, IOVA, PAGE, VFIO_DMA_RW))
-			expect_refused(&container, ENOMEM);
+		/* 6.1's IOMMU core does not say why there is no domain: EIO. */
+		ret = vfio_dma_map(&container, ram, IOVA, PAGE, VFIO_DMA_RW);
+		if (ret && ret != -EIO)
+			assert_int_equal(ret, -ENOMEM);
+		if (ret)
+			expect_refused(&container, -ret);
 		close_groups();
 		vfio_container_close(&container);
 		ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
