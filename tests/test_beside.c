@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tether beside the in-tree backend: whatever a program does to make tether fail, no
- * container that is made while tether is loaded becomes the in-tree backend's. What tether
- * refuses is a container whose devices reach no memory, and which returns the error.
+ * Tether beside the in-tree backend: whatever a program does to make tether fail, the
+ * in-tree backend must not get a container that is made while tether is loaded. If tether
+ * refuses a container, its devices reach no memory, and each call on it returns the error.
  *
- * Needs a boot with intremap=off: then each group with an IOMMU is refused unless the
- * backend's parameter allow_unsafe_interrupts is set, so that a test can choose. On the
- * in-tree backend alone each container is the in-tree backend's, which is the hole.
+ * Needs a boot with intremap=off. Interrupts are then not isolated, so a backend refuses
+ * each group with an IOMMU unless its parameter allow_unsafe_interrupts is set; a test
+ * sets it for one backend and not for the other. If only the in-tree backend is loaded, it
+ * gets each container, and the security tests report that as the hole.
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/vfio_tether.h>
@@ -36,7 +35,8 @@
 #define IN_TREE_ALLOW	"/sys/module/vfio_iommu_type1/parameters/" ALLOW
 #define NESTING		6	/* VFIO_TYPE1_NESTING_IOMMU, of Linux up to 6.12 */
 #define LEN		64u
-#define TRIES		200	/* in a control group at its limit; in-tree served after some 10 */
+/* Tries in a control group at its limit. A tether that fails has lost within some ten. */
+#define TRIES		200
 
 static struct vfio_container container, other;
 static struct emu emu;
@@ -83,7 +83,10 @@ static int teardown(void **state)
 	return proc_write_file(backend_parameter(ALLOW), "1");
 }
 
-/* The in-tree backend goes on to take them. */
+/*
+ * Have tether refuse groups whose interrupts are not isolated, and the in-tree backend
+ * still take them.
+ */
 static void refuse_unsafe_groups(void)
 {
 	if (backend_is_beside())
@@ -115,7 +118,34 @@ static void open_emulated_group(void)
 	assert_true(emulated >= 0);
 }
 
-/* --- Whose a container is ---------------------------------------------------- */
+/* Start anew with an open container that has no group. */
+static void renew_container(void)
+{
+	close_groups();
+	vfio_container_close(&container);
+	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
+}
+
+/* VFIO_SET_IOMMU with a group that tether has to refuse, and the in-tree backend takes. */
+static void set_iommu_with_refused_group(void)
+{
+	open_real_group();
+	refuse_unsafe_groups();
+	ok(set_container(real, &container));
+	ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
+}
+
+/* Open a device of an attached group. @d takes over the group's file. */
+static void take_device(struct vfio_device *d, int *group, const char *name)
+{
+	*d = (struct vfio_device){ .container = &container, .group = *group };
+	*group = -1;
+	strcpy(d->bdf, name);
+	d->fd = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, d->bdf);
+	assert_true(d->fd >= 0);
+}
+
+/* --- Which backend has a container ------------------------------------------- */
 
 static bool is_tethers(struct vfio_container *c)
 {
@@ -146,10 +176,7 @@ static void a_group_that_only_in_tree_takes_is_refused(void **state)
 	int log = kmsg_open();
 
 	assert_true(log >= 0);
-	open_real_group();
-	refuse_unsafe_groups();
-	ok(set_container(real, &container));
-	ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
+	set_iommu_with_refused_group();
 	expect_refused(&container, EPERM);
 	assert_true(kmsg_says(log, "was refused"));
 	close(log);
@@ -160,10 +187,7 @@ static void tetherctl_says_what_was_refused(void **state)
 	static const char *const argv[] = { "tetherctl", "maps", NULL };
 	static struct command ctl;
 
-	open_real_group();
-	refuse_unsafe_groups();
-	ok(set_container(real, &container));
-	ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
+	set_iommu_with_refused_group();
 	ok(command_run(&ctl, argv));
 	if (!strstr(ctl.text, "was refused (Operation not permitted)"))
 		broken("no refused container in: %s", ctl.text);
@@ -174,18 +198,10 @@ static void devices_of_a_refused_container_reach_nothing(void **state)
 	struct vfio_device *d = &device;
 	struct fault_log faults;
 
-	open_real_group();
 	ok(fault_open(&faults));
-	refuse_unsafe_groups();
-	ok(set_container(real, &container));
-	ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
+	set_iommu_with_refused_group();
 	expect_tethers(&container, "with a device to open");
-	*d = (struct vfio_device){ .container = &container, .group = real,
-				   .fd = -1 };
-	real = -1;
-	strcpy(d->bdf, EDU_A);
-	d->fd = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, d->bdf);
-	assert_true(d->fd >= 0);
+	take_device(d, &real, EDU_A);
 	edu.dev = *d;
 	ok(vfio_bus_master(d, true));
 	edu.regs = vfio_region_mmap(d, 0, 0, EDU_REGS, PROT_READ | PROT_WRITE,
@@ -204,25 +220,20 @@ static void emulated_devices_of_a_refused_container_get_the_error(void **state)
 {
 	uint8_t data[8];
 
-	open_real_group();
 	open_emulated_group();
-	refuse_unsafe_groups();
 	ok(set_container(emulated, &container));
-	ok(set_container(real, &container));
-	ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
+	set_iommu_with_refused_group();
 	expect_refused(&container, EPERM);
-	emu = (struct emu){ .dev = { .container = &container,
-				     .group = emulated, .fd = -1 } };
-	emulated = -1;
-	emu.dev.fd = ioctl(emu.dev.group, VFIO_GROUP_GET_DEVICE_FD,
-			   EMU_DEVICE_NAME ".0");
-	assert_true(emu.dev.fd >= 0);
+	take_device(&emu.dev, &emulated, EMU_DEVICE_NAME ".0");
 	refused(EPERM, emu_pin(&emu, IOVA, 1, EMU_PROT_READ));
 	refused(EPERM, emu_read(&emu, IOVA, data, sizeof(data)));
 	refused(EPERM, emu_write(&emu, IOVA, data, sizeof(data)));
 }
 
-/* No other ioctl is made of the container before the group joins. */
+/*
+ * The program makes no ioctl on the container between VFIO_SET_IOMMU and the second group,
+ * so tether cannot tell by an earlier call that VFIO_SET_IOMMU has ended.
+ */
 static void a_group_that_joins_later_gets_its_error(void **state)
 {
 	open_real_group();
@@ -240,15 +251,12 @@ static void a_group_that_joins_later_gets_its_error(void **state)
 
 static void a_group_that_joins_a_refused_container_gets_the_error(void **state)
 {
-	open_real_group();
 	open_emulated_group();
-	refuse_unsafe_groups();
-	ok(set_container(real, &container));
-	ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
+	set_iommu_with_refused_group();
 	expect_tethers(&container, "before the other group joins");
 	refused(EPERM, set_container(emulated, &container));
 	close_groups();
-	/* Without groups the container is as new, and can be set again. */
+	/* A container without groups has no backend, and VFIO_SET_IOMMU works again. */
 	ok(proc_write_file(backend_parameter(ALLOW), "1"));
 	open_real_group();
 	ok(set_container(real, &container));
@@ -264,15 +272,16 @@ static void nesting_is_refused(void **state)
 	ok(set_container(emulated, &container));
 	ret = set_iommu(&container, NESTING);
 	if (ret)
-		refused(ENODEV, ret); /* the in-tree backend does not know it either */
+		refused(ENODEV, ret); /* on this kernel no backend takes the type */
 	else
 		expect_refused(&container, EINVAL);
 }
 
 /*
- * In a child, which leaves itself a page of memory, and uses it by opening so many files.
- * With the right number the kernel kills the child in VFIO_SET_IOMMU, at an allocation that
- * is charged. One that is not charged succeeds even then.
+ * Runs in a child. The child limits its control group to one page more than it uses, and
+ * opens so many files, which use up some of that page. With the right number of files, the
+ * kernel kills the child at the first charged allocation in VFIO_SET_IOMMU, which is
+ * tether's, and that allocation fails. The in-tree backend's is not charged, and succeeds.
  */
 static int set_iommu_in_need(void *files)
 {
@@ -307,9 +316,7 @@ static void want_of_memory_is_no_way_around(void **state)
 			lacks("control groups with the memory controller");
 		killed += ret == -EINTR;
 		expect_tethers(&container, "made by a process at its memory limit");
-		close_groups();
-		vfio_container_close(&container);
-		ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
+		renew_container();
 	}
 	printf("# %u of %u processes were killed in the call\n", killed, TRIES);
 }
@@ -329,15 +336,16 @@ static void each_allocation_may_fail(void **state)
 		ok(set_iommu(&container, VFIO_TYPE1v2_IOMMU));
 		failed = failnth_disarm();
 		expect_tethers(&container, "an allocation of which failed");
-		/* 6.1's IOMMU core does not say why there is no domain: EIO. */
+		/*
+		 * If 6.1's IOMMU core cannot allocate a domain, it returns none and no
+		 * errno, which tether makes EIO.
+		 */
 		ret = vfio_dma_map(&container, ram, IOVA, PAGE, VFIO_DMA_RW);
 		if (ret && ret != -EIO)
 			assert_int_equal(ret, -ENOMEM);
 		if (ret)
 			expect_refused(&container, -ret);
-		close_groups();
-		vfio_container_close(&container);
-		ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
+		renew_container();
 	} while (failed);
 	printf("# INJECTED: calls %u, failing %u (VFIO_SET_IOMMU beside)\n",
 	       nth, nth - 1);
@@ -356,8 +364,9 @@ static void the_two_names_do_not_serve_at_once(void **state)
 }
 
 /*
- * A container that was open when tether was loaded stays the in-tree backend's. One device's
- * memory is mapped in both, and then the device moves from one to the other.
+ * The in-tree backend keeps a container that was open when tether was loaded, and tether
+ * gets the next one. A device's memory is mapped in both containers, and then the device
+ * moves from one to the other.
  */
 static void old_containers_go_on_and_new_ones_are_tethers(void **state)
 {
