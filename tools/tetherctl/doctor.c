@@ -34,7 +34,7 @@ say(bool good, const char *format, ...)
 	va_end(args);
 }
 
-/* What somebody has to know or do, though nothing is wrong with tether. */
+/* Prints what the administrator should know or do, although tether has no fault. */
 static void __attribute__((format(printf, 1, 2)))
 warn(const char *format, ...)
 {
@@ -99,7 +99,7 @@ static void check_devices(void)
 	    dir ? "" : ": modprobe vfio-pci");
 }
 
-/* Which of tether's two modules is meant: the loaded one, or the one that is installed. */
+/* The tether module that the checks are about: the loaded one, else the installed one. */
 static const char *module_meant(void)
 {
 	char path[512];
@@ -172,7 +172,10 @@ static void check_in_tree(void)
 	free(use.v);
 }
 
-/* An option that was set for the in-tree driver does nothing for tether's containers. */
+/*
+ * Warns of options that are set for vfio_iommu_type1 only: beside it, vfio_iommu_tether
+ * does not have them, so new containers behave differently.
+ */
 static void check_options(void)
 {
 	static const char *const options[] = { "allow_unsafe_interrupts",

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The containers that are still the in-tree driver's, by process: those that were made
- * before tether was loaded beside it.
+ * Finds the processes that have containers which the in-tree driver serves. If tether is
+ * loaded beside it, these are the containers that were opened before that.
  *
- * A process's container is asked on a duplicate of its file, VFIO_CHECK_EXTENSION with
- * VFIO_TETHER_EXTENSION. While tether is loaded, 0 is certainly another driver's answer: a
- * container that has no driver yet answers 1. If tether is not loaded, such a container
- * cannot be told from the in-tree driver's; if the kernel refuses the duplicate, nothing can.
+ * For each file that may be a container, tetherctl takes a duplicate of the file from the
+ * process and asks it for VFIO_TETHER_EXTENSION. While tether is loaded, only a container
+ * of another driver answers 0; one that has no driver yet answers 1, as tether's do. If
+ * tether is not loaded, a container without a driver answers 0, too. So then, and if the
+ * kernel refuses tetherctl the duplicate, the answer is not certain.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,6 +28,7 @@
 /* /dev/vfio/vfio: MISC_MAJOR and VFIO_MINOR */
 #define CONTAINER	makedev(10, 196)
 
+/* Is a file a container of the in-tree driver? NONE: it may be, but is not certain. */
 enum answer { ANSWER_NO, ANSWER_YES, ANSWER_NONE };
 
 /* A container's file that is, or may be, the in-tree driver's. */
@@ -59,7 +61,7 @@ static enum answer ask(int file)
 		return ANSWER_NO;
 	if (ioctl(file, VFIO_CHECK_EXTENSION, VFIO_TETHER_EXTENSION) == 1)
 		return ANSWER_NO;
-	/* The driver for devices without an IOMMU has no type1. */
+	/* A no-IOMMU container's driver does not offer type1, so it is not in-tree type1. */
 	if (ioctl(file, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1)
 		return ANSWER_NO;
 	return tether_module() ? ANSWER_YES : ANSWER_NONE;
@@ -130,7 +132,10 @@ static bool same_file(const struct found *a, const struct found *b)
 	return !syscall(SYS_kcmp, a->pid, b->pid, KCMP_FILE, a->fd, b->fd);
 }
 
-/* Is it the same container as one before it, of the same process or of any? */
+/*
+ * Has an earlier entry than s->v[i] the same container (programs share files)? Looks at
+ * entries of the same process only, unless @any.
+ */
 static bool counted(const struct search *s, size_t i, bool any)
 {
 	size_t j;
@@ -181,7 +186,7 @@ void read_in_tree(struct in_tree_use *use)
 	use->containers = use->driver == IN_TREE_MODULE ? in_tree_references() :
 			  use->complete && tether_module() ? use->found : -1;
 	if (!use->containers) {
-		use->nr = 0;	/* those that may be have no driver */
+		use->nr = 0;	/* no driver serves the uncertain ones that were found */
 		use->found = 0;
 	}
 }
