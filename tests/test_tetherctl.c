@@ -4,13 +4,16 @@
  * codes and formats that scripts rely on.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -438,6 +441,9 @@ static void status_names_processes_of_the_in_tree_driver(void **state)
 {
 	json_t *json, *in_tree, *one;
 
+	if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, 0, 0) &&
+	    errno == ENOSYS)
+		lacks("kcmp()");
 	runs("status", NULL, 0);
 	says("in force  yes: but containers that were open");
 	says("module    vfio_iommu_tether, beside the in-tree driver");

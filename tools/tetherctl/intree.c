@@ -7,7 +7,8 @@
  * process and asks it for VFIO_TETHER_EXTENSION. While tether is loaded, only a container
  * of another driver answers 0; one that has no driver yet answers 1, as tether's do. If
  * tether is not loaded, a container without a driver answers 0, too. So then, and if the
- * kernel refuses tetherctl the duplicate, the answer is not certain.
+ * kernel refuses tetherctl the duplicate, the answer is not certain. Nor is it if a
+ * process has several such files and the kernel cannot tell whether they are the same.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -127,6 +128,13 @@ static void search_all(struct search *s)
 		closedir(dir);
 }
 
+/* False on a kernel without kcmp() (CONFIG_KCMP). */
+static bool can_compare_files(void)
+{
+	return !syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, 0, 0) ||
+	       errno != ENOSYS;
+}
+
 static bool same_file(const struct found *a, const struct found *b)
 {
 	return !syscall(SYS_kcmp, a->pid, b->pid, KCMP_FILE, a->fd, b->fd);
@@ -163,7 +171,8 @@ static void sum_up(const struct search *s, struct in_tree_use *use)
 			h->certain = true;
 			owner_name(h->pid, h->command, sizeof(h->command));
 		}
-		if (s->v[i].answer != ANSWER_YES)
+		if (s->v[i].answer != ANSWER_YES ||
+		    (h->containers && !can_compare_files()))
 			h->certain = false;
 		use->complete &= h->certain;
 		h->containers += !counted(s, i, false);
