@@ -26,6 +26,7 @@
 #include "backing.h"
 #include "compat/compat.h"
 #include "extent.h"
+#include "foreign.h"
 #include "owner.h"
 #include "params.h"
 
@@ -102,7 +103,8 @@ static void backing_set_name(struct backing *b,
 	if (vdev)
 		strscpy(b->name, dev_name(vdev->dev), sizeof(b->name));
 	else
-		snprintf(b->name, sizeof(b->name), "%pD", vma->vm_file);
+		/* with the directory's name: of a sysfs file, the device */
+		snprintf(b->name, sizeof(b->name), "%pD2", vma->vm_file);
 	b->region = -1;
 	b->offset = 0;
 }
@@ -445,10 +447,39 @@ static int lock_to_resolve(struct mm_struct *mm, const struct backing *b)
 			    mmap_read_lock_killable(mm);
 }
 
-/* Does the work of backing_resolve(), without a check of strict_mmio_maps. */
-static int backing_resolve_any(struct mm_struct *mm, unsigned long first,
-			       unsigned long last, int prot, struct backing *b,
-			       dma_addr_t iova, struct extents *ex)
+/* Do the parameters forbid to map the memory of this VMA? */
+static bool vma_is_forbidden(const struct vm_area_struct *vma)
+{
+	if (vma_vfio_device(vma) || !READ_ONCE(strict_mmio_maps))
+		return false;
+	return !vma->vm_file || !foreign_is_listed(vma->vm_file);
+}
+
+/**
+ * backing_resolve() - Find the physical addresses of device memory
+ * @mm: the address space; the caller holds its mm_users, or with @b->no_wait fulfils
+ *	the conditions of owner_look_begin()
+ * @first: first user address
+ * @last: last user address
+ * @prot: IOMMU_* permissions wanted
+ * @b: what backing_find() found there; sets @b->region and @b->offset if they are not
+ *     set yet
+ * @iova: IOVA at which @first is to be mapped
+ * @ex: array to which the extents are appended
+ *
+ * Takes mmap_lock, and faults in the page-table entries that it reads. A fault also has
+ * the driver of the memory track the VMA, so the driver will zap the entries, which
+ * calls the mmu notifiers, when it turns the memory off. The caller may map the extents
+ * only if no invalidation of the range has come since before the call.
+ *
+ * Return: 0; -EFAULT if some of the memory cannot be mapped with @prot, does not match
+ * @b any more or is forbidden by the parameters; -ENXIO if all VMAs match @b, but the
+ * memory of a VFIO device is off; with @b->no_wait, -EBUSY where a fault would fail or
+ * have to wait for a device, and -EINPROGRESS if mmap_lock is taken; -ENOMEM; -EINTR.
+ */
+int backing_resolve(struct mm_struct *mm, unsigned long first,
+		    unsigned long last, int prot, struct backing *b,
+		    dma_addr_t iova, struct extents *ex)
 {
 	struct extent e = { .iova = iova };
 	bool write = prot & IOMMU_WRITE;
@@ -463,7 +494,8 @@ static int backing_resolve_any(struct mm_struct *mm, unsigned long first,
 	/* if @last is the highest address, @addr wraps to 0, which ends the loop */
 	while (addr <= last && addr >= first) {
 		vma = vma_lookup(mm, addr);
-		if (!vma_still_matches(vma, prot, b)) {
+		if (!vma_still_matches(vma, prot, b) ||
+		    (!b->is_refused && vma_is_forbidden(vma))) {
 			ret = -EFAULT;
 			break;
 		}
@@ -493,29 +525,30 @@ static int backing_resolve_any(struct mm_struct *mm, unsigned long first,
 	return !ret && off ? -ENXIO : ret;
 }
 
-static bool backing_is_forbidden(const struct backing *b)
-{
-	return !b->vfio && READ_ONCE(strict_mmio_maps);
-}
-
 /*
- * Return the error for memory that strict_mmio_maps forbids. The error is -EPERM, with
- * a log line that advises strict_mmio_maps=N, only if the memory could be mapped with
- * that setting. Otherwise it is the error that mapping would have with that setting,
+ * Return the error for memory that the parameters forbid. The error is -EPERM, with a
+ * log line that says which parameter would permit the memory, only if it could be
+ * mapped then. Otherwise it is the error that mapping would have with that parameter,
  * too: -EFAULT for RAM that a driver has mapped like device memory. To find out, this
- * resolves the memory as for a mapping, and drops the extents.
+ * resolves the memory as for a mapping, and drops the extents. @driver is the name by
+ * which foreign_mmio_maps could list the memory's driver, or "".
  */
 static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
-			  struct backing *b)
+			  struct backing *b, const char *driver)
 {
 	struct extents ex = {};
-	int ret = backing_resolve_any(mm, first, b->last, prot, b, 0, &ex);
+	int ret;
 
+	b->is_refused = true;
+	ret = backing_resolve(mm, first, b->last, prot, b, 0, &ex);
 	extents_free(&ex);
 	if (ret)
 		return ret;
-	pr_warn_ratelimited("%s[%d]: DMA to memory of %s refused: it belongs to no VFIO device; strict_mmio_maps=N would allow it\n",
-			    current->comm, task_pid_nr(current), b->name);
+	pr_warn_ratelimited("%s[%d]: DMA to memory of %s refused: it belongs to no VFIO device; %s%s would allow it\n",
+			    current->comm, task_pid_nr(current), b->name,
+			    *driver ? "foreign_mmio_maps=" :
+				      "strict_mmio_maps=N",
+			    driver);
 	return -EPERM;
 }
 
@@ -531,12 +564,14 @@ static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
  *
  * Return: 0 if there is device memory at @first that may be mapped with @prot; -EFAULT
  * if there is none or the process's own VMA does not permit @prot; -EPERM, with a line
- * in the log, if only strict_mmio_maps forbids the memory; -ENOMEM; -EINTR.
+ * in the log, if only the parameters forbid the memory; -ENOMEM; -EINTR.
  */
 int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 		 int prot, struct backing *b)
 {
+	char driver[FOREIGN_NAME] = "";
 	struct vm_area_struct *vma;
+	bool forbidden = false;
 	int ret = 0;
 
 	if (mmap_read_lock_killable(mm))
@@ -550,6 +585,7 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 
 	b->no_wait = false;
 	b->patient = false;
+	b->is_refused = false;
 	b->file = vma->vm_file;
 	b->vfio = vma_vfio_device(vma);
 	backing_set_name(b, vma);
@@ -562,42 +598,12 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 		vma = next;
 	}
 	b->last = min(last, vma->vm_end - 1);
+	forbidden = vma_is_forbidden(vma);
+	if (forbidden && vma->vm_file)
+		foreign_name(vma->vm_file, driver, sizeof(driver));
 out:
 	mmap_read_unlock(mm);
-	if (!ret && backing_is_forbidden(b))
-		ret = backing_refuse(mm, first, prot, b);
-	return ret;
-}
-
-/**
- * backing_resolve() - Find the physical addresses of device memory
- * @mm: the address space; the caller holds its mm_users, or with @b->no_wait fulfils
- *	the conditions of owner_look_begin()
- * @first: first user address
- * @last: last user address
- * @prot: IOMMU_* permissions wanted
- * @b: what backing_find() found there; sets @b->region and @b->offset if they are not
- *     set yet
- * @iova: IOVA at which @first is to be mapped
- * @ex: array to which the extents are appended
- *
- * Takes mmap_lock, and faults in the page-table entries that it reads. A fault also has
- * the driver of the memory track the VMA, so the driver will zap the entries, which
- * calls the mmu notifiers, when it turns the memory off. The caller may map the extents
- * only if no invalidation of the range has come since before the call.
- *
- * Return: 0; -EFAULT if some of the memory cannot be mapped with @prot or does not
- * match @b any more; -ENXIO if all VMAs match @b, but the memory of a VFIO device is
- * off; with @b->no_wait, -EBUSY where a fault would fail or have to wait for a device,
- * and -EINPROGRESS if mmap_lock is taken; -ENOMEM; -EINTR.
- */
-int backing_resolve(struct mm_struct *mm, unsigned long first,
-		    unsigned long last, int prot, struct backing *b,
-		    dma_addr_t iova, struct extents *ex)
-{
-	if (backing_is_forbidden(b))
-		return -EFAULT;
-	return backing_resolve_any(mm, first, last, prot, b, iova, ex);
+	return forbidden ? backing_refuse(mm, first, prot, b, driver) : ret;
 }
 
 /** backing_init() - Begin to track vfio_pci_core. Return: 0, or a negative errno */

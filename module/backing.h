@@ -10,10 +10,10 @@ struct file;
 struct mm_struct;
 
 /*
- * Size of backing->name: holds a PCI address with any domain number; a longer file name
- * is cut off.
+ * Size of backing->name: holds a PCI address with any domain number and "/resource0"; a
+ * longer name is cut off.
  */
-#define BACKING_NAME	20
+#define BACKING_NAME	32
 
 /**
  * struct backing - Device memory behind a range of user addresses
@@ -25,10 +25,12 @@ struct mm_struct;
  * @no_wait: the caller (restore) holds no reference to mm_users, so it may only "look"
  *	     at the mm (owner.c): mmap_lock is not dropped in between, and
  *	     backing_resolve() fails where a fault would fail or wait for a device
+ * @is_refused: the parameters forbid the memory, and backing_find() only wants to know
+ *		which other error mapping it would have
  * @patient: with @no_wait: wait for mmap_lock nevertheless, since restore has found it
  *	     taken too often in a row
- * @name: name of the VFIO device, or of @file if no VFIO device is behind it; shown to
- *	  people
+ * @name: name of the VFIO device, or of @file and its directory if no VFIO device is
+ *	  behind it; shown to people
  * @region: number of the device's region in which the range begins; negative if it is
  *	    not known yet or the device has no BARs; shown to people
  * @offset: where in the region the range begins (bytes)
@@ -39,6 +41,7 @@ struct backing {
 	bool vfio;
 	bool no_wait;
 	bool patient;
+	bool is_refused;
 	char name[BACKING_NAME];
 	int region;
 	u64 offset;

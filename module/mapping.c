@@ -142,7 +142,7 @@ static int mapping_populate(struct container *c, struct mapping *m)
  * Return: 0, or with nothing mapped: -EEXIST if an IOVA is mapped already,
  * -ENOSPC if the container has as many mappings or mirrors as it may have,
  * -EINVAL if the IOVAs are not usable or the dirty log is on and the range is too
- * large for it, -EPERM for memory that strict_mmio_maps forbids, -EFAULT for
+ * large for it, -EPERM for memory that the parameters forbid, -EFAULT for
  * addresses without suitable memory, -ENOMEM, -EINTR if the caller is being
  * killed, -ERESTARTNOINTR if a signal came, or the IOMMU driver's errno.
  */
@@ -550,8 +550,8 @@ static void mapping_put_mirrors_back(struct container *c, struct mapping *m,
  *
  * Return: 0; with the mapping still stale: -ENOENT if no mapping has any of these
  * IOVAs, -EINVAL if no mapping has exactly these IOVAs or it is not stale, -EFAULT if
- * there is no suitable device memory at the new address, -EPERM if strict_mmio_maps
- * forbids the memory, -ENOSPC if the container has no room for a second mirror of the
+ * there is no suitable device memory at the new address, -EPERM if the parameters
+ * forbid the memory, -ENOSPC if the container has no room for a second mirror of the
  * IOVAs, -ENOMEM if memory cannot be allocated or RLIMIT_MEMLOCK would be exceeded,
  * -EINTR, -ERESTARTNOINTR if a signal came, or the IOMMU driver's errno.
  */

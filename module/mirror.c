@@ -989,7 +989,7 @@ static int mirror_establish_first(struct mirror *m, struct segment *replaced)
  * Return: a segment of at least one page, in no list, or an ERR_PTR: -EFAULT if
  * there is no device memory that may be mapped with these permissions, if a part of
  * it is unmapped meanwhile, or if the memory is off and @replaced is NULL; -EPERM if
- * strict_mmio_maps forbids the memory; -ENOSPC if the container has no room for
+ * the parameters forbid the memory; -ENOSPC if the container has no room for
  * another mirror; -ENOMEM; -EINTR; -ERESTARTNOINTR if a signal came; or the IOMMU
  * driver's errno.
  */

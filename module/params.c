@@ -32,20 +32,35 @@ MODULE_PARM_DESC(dma_entry_limit,
 
 #ifdef TETHER_STRICT_ONLY
 #define STRICT_ONLY	true
-#define STRICT_MODE	0444
 #else
 #define STRICT_ONLY	false
-#define STRICT_MODE	0644
 #endif
 
 bool strict_mmio_maps __read_mostly = true;
 
-/*
- * Set strict_mmio_maps. Turning it off is a decision of the machine's owner, and is
- * recorded: by a line in the log that names the task, and by a taint of the kernel. On
- * a locked-down kernel not even root may turn it off. The caller holds
- * kernel_param_lock().
+/**
+ * params_loosen() - The machine's owner wants a parameter that loosens the protection
+ *
+ * Taints the kernel if that is permitted. The caller then writes a line to the log that
+ * names the task.
+ *
+ * Return: 0; -EPERM if the kernel is locked down, where not even root may do that, or
+ * if this is a build with TETHER_STRICT_ONLY.
  */
+int params_loosen(void)
+{
+	int ret;
+
+	if (STRICT_ONLY)
+		return -EPERM;
+	ret = security_locked_down(LOCKDOWN_MODULE_PARAMETERS);
+	if (ret)
+		return ret;
+	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+	return 0;
+}
+
+/* Set strict_mmio_maps. The caller holds kernel_param_lock(). */
 static int strict_set(const char *val, const struct kernel_param *kp)
 {
 	bool strict;
@@ -56,12 +71,9 @@ static int strict_set(const char *val, const struct kernel_param *kp)
 	if (strict == strict_mmio_maps)
 		return 0;
 	if (!strict) {
-		if (STRICT_ONLY)
-			return -EPERM;
-		ret = security_locked_down(LOCKDOWN_MODULE_PARAMETERS);
+		ret = params_loosen();
 		if (ret)
 			return ret;
-		add_taint(TAINT_USER, LOCKDEP_STILL_OK);
 		pr_warn("strict_mmio_maps turned off by %s[%d], uid %u: memory of any driver may be mapped for DMA\n",
 			current->comm, task_pid_nr(current),
 			from_kuid(&init_user_ns, current_uid()));
@@ -76,7 +88,7 @@ static const struct kernel_param_ops strict_ops = {
 	.get = param_get_bool,
 };
 
-module_param_cb(strict_mmio_maps, &strict_ops, &strict_mmio_maps, STRICT_MODE);
+module_param_cb(strict_mmio_maps, &strict_ops, &strict_mmio_maps, LOOSEN_MODE);
 __MODULE_PARM_TYPE(strict_mmio_maps, "bool");
 MODULE_PARM_DESC(strict_mmio_maps,
 		 "Map device memory of VFIO devices only (Y); turning it off taints the kernel");

@@ -31,23 +31,6 @@ static int teardown(void **state)
 	return rig_close(state);
 }
 
-static uint64_t bar_start(const char *bdf, unsigned int bar)
-{
-	unsigned long long start = 0;
-	char path[128], line[128];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", bdf);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	do {
-		assert_non_null(fgets(line, sizeof(line), file));
-	} while (bar--);
-	assert_int_equal(sscanf(line, "%llx", &start), 1);
-	fclose(file);
-	return start;
-}
-
 static struct smmu_entry entry_at(uint64_t iova)
 {
 	struct smmu_entry entry;
@@ -75,9 +58,9 @@ static void expect_entries(uint64_t iova, uint64_t len, uint8_t memory)
 static void expect_device_memory(uint64_t iova, uint64_t len, uint64_t offset)
 {
 	assert_int_equal(entry_at(iova).phys,
-			 bar_start(TARGET, TARGET_BAR) + offset);
+			 host_bar_start(TARGET, TARGET_BAR) + offset);
 	assert_int_equal(entry_at(iova + len - PAGE).phys,
-			 bar_start(TARGET, TARGET_BAR) + offset + len - PAGE);
+			 host_bar_start(TARGET, TARGET_BAR) + offset + len - PAGE);
 	/*
 	 * In-tree maps a device's memory as RAM. This also shows that the test can tell
 	 * the two memory types apart.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parameter strict_mmio_maps. If it is on, MAP_DMA refuses device memory that is
- * not vfio-pci's; if it is off, MAP_DMA makes a mirror of it.
+ * The parameters strict_mmio_maps and foreign_mmio_maps. If strict_mmio_maps is on,
+ * MAP_DMA refuses device memory that is not vfio-pci's, except that of the drivers that
+ * foreign_mmio_maps lists; if it is off, MAP_DMA makes a mirror of any device memory.
  *
- * These tests use the BAR of a device that has no driver, mmapped through its sysfs
- * file.
+ * These tests use the BAR of a device that has no driver. They mmap it through its
+ * sysfs file, or through a character device of the module emu.
  */
 #include <fcntl.h>
 #include <linux/dma-heap.h>
@@ -12,15 +13,20 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend.h"
+#include "emu.h"
 #include "kmsg.h"
 #include "proc.h"
 #include "rig.h"
 
 #define STRICT	backend_parameter("strict_mmio_maps")
+#define FOREIGN	backend_parameter("foreign_mmio_maps")
+#define MEMORY	"/dev/" EMU_MEMORY_NAME
 #define TAINT_USER_BIT	6
 
 #define LACKING		120	/* a child's status: the kernel lacks the feature */
@@ -40,9 +46,22 @@ static int teardown(void **state)
 {
 	host_bar_close(&other);
 	host_bar_close(&witness);
-	if (on_tether())
+	if (on_tether()) {
 		proc_write_file(STRICT, "1");
+		proc_write_file(FOREIGN, "\n");
+	}
 	return rig_heal(state);
+}
+
+/* The memory is mapped through the driver emu, not through sysfs. */
+static int setup_driver(void **state)
+{
+	ok(emu_load());
+	setup(state);
+	host_bar_close(&other);
+	ok(host_bar_open_by_driver(&other, MEMORY, ROOT_TARGET, TARGET_BAR,
+				   RIG_LEN));
+	return 0;
 }
 
 static int setup_off(void **state)
@@ -174,6 +193,111 @@ static void ram_that_a_driver_maps_is_refused_without_advice(void **state)
 		assert_int_equal(proc_run(map_time_namespace, NULL), EFAULT);
 }
 
+static void expect_refused(void)
+{
+	refused(EPERM, map_other());
+}
+
+/* The line names a setting that would permit this memory and no other driver's. */
+static void refusal_names_the_driver(void **state)
+{
+	int log = kmsg_open();
+
+	expect_refused();
+	assert_true(kmsg_says(log, EMU_MEMORY_NAME));
+	close(log);
+	log = kmsg_open();
+	expect_refused();
+	assert_true(kmsg_says(log, "foreign_mmio_maps=emu would"));
+	close(log);
+}
+
+static void listed_drivers_memory_is_mapped(void **state)
+{
+	ok(proc_write_file(FOREIGN, "nobody,emu"));
+	ok(map_other());
+	assert_true(reaches_other(0));
+	munmap(other.mem, RIG_LEN);
+	other.mem = NULL;
+	assert_false(reaches_other(0));
+	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
+}
+
+static void listed_devices_memory_is_mapped(void **state)
+{
+	char name[32];
+	struct stat st;
+
+	assert_int_equal(stat(MEMORY, &st), 0);
+	snprintf(name, sizeof(name), "%u:%u\n", major(st.st_rdev),
+		 minor(st.st_rdev));
+	ok(proc_write_file(FOREIGN, name));
+	ok(map_other());
+	assert_true(reaches_other(0));
+}
+
+static void only_listed_drivers_memory_is_mapped(void **state)
+{
+	static const char *const lists[] = { "em", "emu2", "nobody,e_mu",
+		"10:0", "vfio_pci,vfio" };
+	size_t i;
+
+	for (i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		ok(proc_write_file(FOREIGN, lists[i]));
+		expect_refused();
+	}
+	ok(proc_write_file(FOREIGN, "emu"));
+	host_bar_close(&other);
+	ok(host_bar_open(&other, ROOT_TARGET, TARGET_BAR, RIG_LEN));
+	expect_refused();
+}
+
+static void driver_that_is_listed_no_more_is_refused(void **state)
+{
+	ok(proc_write_file(FOREIGN, "emu"));
+	ok(map_other());
+	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
+	ok(proc_write_file(FOREIGN, "\n"));
+	expect_refused();
+}
+
+/* A mirror that is listed no more is not restored. */
+static void mirror_of_unlisted_driver_stays_revoked(void **state)
+{
+	ok(proc_write_file(FOREIGN, "emu"));
+	ok(map_other());
+	ok(proc_write_file(FOREIGN, "\n"));
+	assert_int_equal(mprotect(other.mem, RIG_LEN, PROT_READ), 0);
+	assert_int_equal(mprotect(other.mem, RIG_LEN, PROT_READ | PROT_WRITE),
+			 0);
+	usleep(500 * 1000);
+	assert_false(reaches_other(0));
+	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
+}
+
+static void bad_lists_are_refused(void **state)
+{
+	static const char *const lists[] = { ",", "emu,", ",emu", "a,,b",
+		"a b", "/dev/mem", "emu;x" };
+	char text[32];
+	size_t i;
+
+	ok(proc_write_file(FOREIGN, "emu"));
+	for (i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+		refused(EINVAL, proc_write_file(FOREIGN, lists[i]));
+	ok(proc_read_file(FOREIGN, text, sizeof(text)));
+	assert_string_equal(text, "emu\n");
+}
+
+static void listing_a_driver_is_logged(void **state)
+{
+	int log = kmsg_open();
+
+	ok(proc_write_file(FOREIGN, "emu"));
+	assert_true(kmsg_says(log, "foreign_mmio_maps set to emu by test_strict["));
+	close(log);
+}
+
 static void strict_is_the_default(void **state)
 {
 	char text[8];
@@ -182,16 +306,30 @@ static void strict_is_the_default(void **state)
 	assert_string_equal(text, "Y\n");
 }
 
-static void turning_it_off_taints_and_is_logged(void **state)
+static bool is_tainted(void)
 {
 	char text[32];
-	int log = kmsg_open();
 
 	ok(proc_read_file("/proc/sys/kernel/tainted", text, sizeof(text)));
-	assert_false(atol(text) & 1 << TAINT_USER_BIT);
+	return atol(text) & 1 << TAINT_USER_BIT;
+}
+
+/* test_strict_only and test_lockdown run in boots of their own. */
+static void listing_a_driver_taints(void **state)
+{
+	assert_false(is_tainted());
+	ok(proc_write_file(FOREIGN, " \n"));
+	assert_false(is_tainted());
+	ok(proc_write_file(FOREIGN, "nobody"));
+	assert_true(is_tainted());
+}
+
+static void turning_it_off_taints_and_is_logged(void **state)
+{
+	int log = kmsg_open();
+
 	ok(proc_write_file(STRICT, "0"));
-	ok(proc_read_file("/proc/sys/kernel/tainted", text, sizeof(text)));
-	assert_true(atol(text) & 1 << TAINT_USER_BIT);
+	assert_true(is_tainted());
 	assert_true(kmsg_says(log, "strict_mmio_maps"));
 	close(log);
 }
@@ -233,6 +371,15 @@ static const struct CMUnitTest tests[] = {
 	TETHER(strict_is_the_default, NULL, NULL),
 	SECURITY(other_drivers_memory_is_refused, setup, teardown),
 	TETHER(refusal_leaves_nothing, setup, teardown),
+	TETHER(listing_a_driver_taints, NULL, teardown),
+	TETHER(listing_a_driver_is_logged, NULL, teardown),
+	TETHER(bad_lists_are_refused, NULL, teardown),
+	TETHER(refusal_names_the_driver, setup_driver, teardown),
+	TETHER(listed_drivers_memory_is_mapped, setup_driver, teardown),
+	TETHER(listed_devices_memory_is_mapped, setup_driver, teardown),
+	TETHER(only_listed_drivers_memory_is_mapped, setup_driver, teardown),
+	TETHER(driver_that_is_listed_no_more_is_refused, setup_driver, teardown),
+	TETHER(mirror_of_unlisted_driver_stays_revoked, setup_driver, teardown),
 	TETHER(turning_it_off_taints_and_is_logged, setup, teardown),
 	TEST(ram_that_a_driver_maps_is_refused_without_advice, rig_unmapped,
 	     teardown),

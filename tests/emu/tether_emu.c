@@ -12,6 +12,8 @@
 #include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/iommu.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/platform_device.h>
 #include <linux/slab.h>
@@ -410,6 +412,28 @@ static struct platform_driver emu_driver = {
 	.driver_managed_dma = true,
 };
 
+/*
+ * Maps device memory as the driver of such memory does; the file's offset is the
+ * physical address. No VFIO device has a part in it.
+ */
+static int emu_memory_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return io_remap_pfn_range(vma, vma->vm_start, vma->vm_pgoff,
+				  vma->vm_end - vma->vm_start,
+				  pgprot_noncached(vma->vm_page_prot));
+}
+
+static const struct file_operations emu_memory_fops = {
+	.owner = THIS_MODULE,
+	.mmap = emu_memory_mmap,
+};
+
+static struct miscdevice emu_memory = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = EMU_MEMORY_NAME,
+	.fops = &emu_memory_fops,
+};
+
 static void remove_devices(void)
 {
 	unsigned int i;
@@ -425,26 +449,34 @@ static int __init emu_module_init(void)
 	int ret;
 
 	devices = clamp(devices, 1U, (unsigned int)MAX_DEVICES);
-	ret = platform_driver_register(&emu_driver);
+	ret = misc_register(&emu_memory);
 	if (ret)
 		return ret;
+	ret = platform_driver_register(&emu_driver);
+	if (ret)
+		goto err_memory;
 	for (i = 0; i < devices; i++) {
 		emu_devices[i] = platform_device_register_simple(EMU_DEVICE_NAME,
 								 i, NULL, 0);
 		ret = PTR_ERR_OR_ZERO(emu_devices[i]);
-		if (ret) {
-			remove_devices();
-			platform_driver_unregister(&emu_driver);
-			return ret;
-		}
+		if (ret)
+			goto err_devices;
 	}
 	return 0;
+
+err_devices:
+	remove_devices();
+	platform_driver_unregister(&emu_driver);
+err_memory:
+	misc_deregister(&emu_memory);
+	return ret;
 }
 
 static void __exit emu_module_exit(void)
 {
 	remove_devices();
 	platform_driver_unregister(&emu_driver);
+	misc_deregister(&emu_memory);
 }
 
 module_init(emu_module_init);

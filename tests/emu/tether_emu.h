@@ -10,6 +10,7 @@
 #include <linux/types.h>
 
 #define EMU_DEVICE_NAME	"tether-emu"	/* .0, .1, ... under /sys/devices/platform */
+#define EMU_MEMORY_NAME	"emu-memory"	/* in /dev: physical memory, as a driver maps it */
 #define EMU_DATA	4096		/* bytes one command can carry */
 
 enum emu_op {

@@ -55,11 +55,24 @@ bool target_has(const struct target *t, uint64_t offset, const void *data,
 	return !memcmp(chunk, data, len);
 }
 
+static int host_bar_map(struct host_bar *h, const char *path, uint64_t offset)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	h->mem = mmap(NULL, h->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		      (off_t)offset);
+	ret = h->mem == MAP_FAILED ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
 int host_bar_open(struct host_bar *h, const char *bdf, unsigned int bar,
 		  size_t len)
 {
 	char path[128];
-	int fd, ret;
+	int ret;
 
 	*h = (struct host_bar){ .len = len };
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/enable", bdf);
@@ -68,13 +81,34 @@ int host_bar_open(struct host_bar *h, const char *bdf, unsigned int bar,
 		return ret;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource%u",
 		 bdf, bar);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	h->mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	ret = h->mem == MAP_FAILED ? -errno : 0;
-	close(fd);
-	return ret;
+	return host_bar_map(h, path, 0);
+}
+
+uint64_t host_bar_start(const char *bdf, unsigned int bar)
+{
+	unsigned long long start = 0;
+	char path[128], line[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", bdf);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	do {
+		if (!fgets(line, sizeof(line), file))
+			line[0] = 0;
+	} while (bar--);
+	fclose(file);
+	return sscanf(line, "%llx", &start) == 1 ? start : 0;
+}
+
+int host_bar_open_by_driver(struct host_bar *h, const char *path,
+			    const char *bdf, unsigned int bar, size_t len)
+{
+	uint64_t start = host_bar_start(bdf, bar);
+
+	*h = (struct host_bar){ .len = len };
+	return start ? host_bar_map(h, path, start) : -ENXIO;
 }
 
 void host_bar_close(struct host_bar *h)

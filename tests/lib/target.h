@@ -38,7 +38,12 @@ struct host_bar {
 
 int host_bar_open(struct host_bar *h, const char *bdf, unsigned int bar,
 		  size_t len);
+/* The same memory as the driver of a character device maps it (emu_load(), EMU_MEMORY_NAME). */
+int host_bar_open_by_driver(struct host_bar *h, const char *path,
+			    const char *bdf, unsigned int bar, size_t len);
 void host_bar_close(struct host_bar *h);
+/* The BAR's physical address, or 0. */
+uint64_t host_bar_start(const char *bdf, unsigned int bar);
 /* Offsets and lengths are multiples of 8. */
 void host_bar_clear(struct host_bar *h, size_t offset, size_t len);
 bool host_bar_has(const struct host_bar *h, size_t offset, const void *data,
