@@ -153,6 +153,15 @@ static void usage_has_a_status_of_its_own(void **state)
 	runs("maps", "maps", 2);
 }
 
+/* Nothing is ignored in silence. */
+static void options_that_a_command_does_not_take_are_errors(void **state)
+{
+	runs("metrics", "--json", 2);
+	says("metrics does not take --json");
+	runs("status", "--device=" TARGET, 2);
+	says("status does not take --device");
+}
+
 static void maps_lists_memory_by_kind(void **state)
 {
 	json_t *json, *one;
@@ -256,6 +265,44 @@ static void maps_can_be_of_one_device(void **state)
 	runs("maps", "--device=" TARGET2, 0);
 	if (strstr(ctl.text, TARGET))
 		broken("another device: %s", ctl.text);
+}
+
+static void devices_have_the_names_of_lspci(void **state)
+{
+	static const char *const names[] = { "01:00.0", "1:0.0", "1:", "0:1:*.0",
+					     "0000:01:00", "*:01:*.*" };
+	static const char *const others[] = { "02:00.0", "2:", "0000:02:00.0" };
+	char option[64];
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		snprintf(option, sizeof(option), "--device=%s", names[i]);
+		runs("maps", option, 0);
+		says(TARGET " 2+0x0");
+		runs("devices", option, 0);
+		says(TARGET);
+	}
+	for (i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		snprintf(option, sizeof(option), "--device=%s", others[i]);
+		runs("devices", option, 0);
+		if (strstr(ctl.text, TARGET))
+			broken("%s is not " TARGET, others[i]);
+	}
+}
+
+static void no_such_device_is_an_error(void **state)
+{
+	static const char *const none[] = { "0000:7f:1f.7", "7f:", "1:0.0x",
+					    "nonsense", "01:00.0.0", "1:0:0:1.0" };
+	char option[64];
+	size_t i;
+
+	for (i = 0; i < sizeof(none) / sizeof(*none); i++) {
+		snprintf(option, sizeof(option), "--device=%s", none[i]);
+		runs("maps", option, 2);
+		says("tetherctl: no such device: ");
+		runs("devices", option, 2);
+	}
 }
 
 static void devices_names_the_holders(void **state)
@@ -540,11 +587,14 @@ static const struct CMUnitTest tests[] = {
 	TEST(status_tells_whether_it_is_in_force, NULL, NULL),
 	TEST(without_tether_there_is_nothing_to_read, NULL, NULL),
 	TEST(usage_has_a_status_of_its_own, NULL, NULL),
+	TEST(options_that_a_command_does_not_take_are_errors, NULL, NULL),
 	TETHER(maps_lists_memory_by_kind, mapped, heal),
 	TETHER(maps_lists_each_part_of_a_mapping, mapped, heal),
 	TETHER(maps_lists_what_no_iommu_has, with_emulated, without_emulated),
 	TETHER(maps_tells_states_apart, mapped, heal),
 	TETHER(maps_can_be_of_one_device, mapped, heal),
+	TETHER(devices_have_the_names_of_lspci, mapped, heal),
+	TETHER(no_such_device_is_an_error, mapped, heal),
 	TETHER(devices_names_the_holders, mapped, heal),
 	TETHER(metrics_are_text_for_a_collector, mapped, heal),
 	TETHER(doctor_names_who_holds_what, mapped, heal),

@@ -10,16 +10,21 @@
 
 const char *argp_program_version = "tetherctl " TETHER_VERSION;
 
-static const struct {
+/* Options that a command takes. */
+#define JSON		1
+#define DEVICE		2
+
+static const struct command {
 	const char *name;
 	int (*run)(const struct options *o);
+	unsigned int takes;
 } commands[] = {
-	{ "status", do_status },
-	{ "maps", do_maps },
-	{ "devices", do_devices },
-	{ "watch", do_watch },
-	{ "metrics", do_metrics },
-	{ "doctor", do_doctor },
+	{ "status", do_status, JSON },
+	{ "maps", do_maps, JSON | DEVICE },
+	{ "devices", do_devices, JSON | DEVICE },
+	{ "watch", do_watch, 0 },
+	{ "metrics", do_metrics, 0 },
+	{ "doctor", do_doctor, 0 },
 };
 
 static const char doc[] =
@@ -32,13 +37,13 @@ static const char doc[] =
 	"  metrics  numbers for node_exporter's textfile collector\n"
 	"  doctor   what is wrong with this machine\n"
 	"\n"
-	"Exit status: 0 all is well; 1 not in force, or doctor found something; 2 usage;\n"
-	"3 it cannot be read.";
+	"Exit status: 0 all is well; 1 not in force, or doctor found something; 2 usage, or\n"
+	"no such device; 3 it cannot be read.";
 
 static const struct argp_option options[] = {
 	{ "json", 'j', NULL, 0, "as JSON (status, maps, devices)", 0 },
 	{ "device", 'd', "DEVICE", 0,
-	  "only this device's memory (maps, devices)", 0 },
+	  "only the memory of devices that this names, as lspci -s does (maps, devices)", 0 },
 	{ 0 }
 };
 
@@ -71,6 +76,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* An option that a command does not take is an error, so that none is ignored in silence. */
+static int run(const struct command *c, const struct options *o)
+{
+	const char *option = o->json && !(c->takes & JSON) ? "--json" :
+			     o->device && !(c->takes & DEVICE) ? "--device" : NULL;
+
+	if (!option)
+		return c->run(o);
+	fprintf(stderr, "tetherctl: %s does not take %s (tetherctl --help)\n", c->name,
+		option);
+	return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "COMMAND", doc,
@@ -82,7 +100,7 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	for (i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(commands[i].name, a.command))
-			return commands[i].run(&a.options);
+			return run(&commands[i], &a.options);
 	fprintf(stderr, "tetherctl: no such command: %s (tetherctl --help)\n",
 		a.command);
 	return EXIT_USAGE;

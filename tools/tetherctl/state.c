@@ -128,12 +128,17 @@ static void read_container(struct segments *s, const char *name,
 				path, line);
 			exit(EXIT_UNREADABLE);
 		}
-		if (!o->device || !strcmp(o->device, one.device))
+		if (device_matches(o->device, one.device))
 			add(s, &one);
 	}
 	fclose(file);
 	add_refusal(s, one.container);
 	s->containers++;
+}
+
+static bool is_container(const char *name)
+{
+	return strspn(name, "0123456789") == strlen(name);
 }
 
 void read_segments(struct segments *s, const struct options *o)
@@ -145,9 +150,11 @@ void read_segments(struct segments *s, const struct options *o)
 	if (!dir)
 		unreadable(DEBUGFS, errno);
 	while ((entry = readdir(dir)))
-		if (entry->d_name[0] != '.')
+		if (is_container(entry->d_name))
 			read_container(s, entry->d_name, o);
 	closedir(dir);
+	if (!s->nr)	/* the name of a file whose memory is mapped names no device */
+		device_must_exist(o->device);
 }
 
 void owner_name(int pid, char *text, size_t size)

@@ -2,8 +2,8 @@
 /*
  * Declarations that tetherctl's commands share. module.c reads which drivers are loaded,
  * state.c what tether has mapped, intree.c which containers are the in-tree driver's, and
- * options.c modprobe's options; output.c formats output, and each command has a file of its
- * own.
+ * options.c modprobe's options; device.c finds the devices that an option names; output.c
+ * formats output, and each command has a file of its own.
  */
 #ifndef TETHERCTL_H
 #define TETHERCTL_H
@@ -19,13 +19,13 @@
 enum {
 	EXIT_GOOD = 0,
 	EXIT_BAD = 1,		/* not in force; or doctor has found a fault */
-	EXIT_USAGE = 2,
+	EXIT_USAGE = 2,		/* or no such device */
 	EXIT_UNREADABLE = 3,	/* not root, or no debugfs or tracefs */
 };
 
 struct options {
 	bool json;
-	const char *device;	/* show only this device, or NULL for all */
+	const char *device;	/* show only the devices that this names, or NULL for all */
 };
 
 /* Tether's module beside the in-tree one, and the name that the others share. */
@@ -124,6 +124,11 @@ void read_in_tree(struct in_tree_use *use);
 /* options.c: does modprobe set the module's option? where: the file that does. */
 bool option_is_set(const char *module, const char *option, char *where,
 		   size_t size);
+
+/* device.c */
+bool device_matches(const char *wanted, const char *name);	/* NULL matches all */
+/* Ends the program with EXIT_USAGE if it names no device; NULL names all. */
+void device_must_exist(const char *wanted);
 
 /* state.c */
 unsigned long tainted(void);
