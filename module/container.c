@@ -32,6 +32,7 @@
 #include "owner.h"
 #include "params.h"
 #include "span.h"
+#include "stats.h"
 
 #ifdef TETHER_BESIDE
 #define BESIDE	true
@@ -97,6 +98,7 @@ err_free:
 
 static void warn_refused(int error)
 {
+	stats_add(STAT_REFUSED_CONTAINERS, 1);
 	pr_warn_ratelimited("VFIO_SET_IOMMU of %s[%d] was refused (%pe): its devices reach no memory, and the container returns this error\n",
 			    current->comm, task_pid_nr(current),
 			    ERR_PTR(error));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * /sys/kernel/debug/vfio_type1/ has a directory for each container, named by the
- * container's number, whose files list what is mapped and by which process.
- * docs/observe.md has the format.
+ * container's number, whose files list what is mapped and by which process; and the file
+ * "stats", with the counters of stats.c. docs/observe.md has the format.
  *
  * A read() of a file holds container->lock while one buffer is filled with text, some
  * 40 lines, and drops the lock before it copies the text to the reader. So no ioctl
@@ -22,6 +22,7 @@
 #include "debugfs.h"
 #include "domain.h"
 #include "mirror.h"
+#include "stats.h"
 #include "tree.h"
 
 static struct dentry *root;
@@ -212,10 +213,19 @@ void debug_del(struct container *c)
 	debugfs_remove(c->debugfs);
 }
 
+static int counters_show(struct seq_file *file, void *unused)
+{
+	stats_show(file);
+	return 0;
+}
+
+DEFINE_SHOW_ATTRIBUTE(counters);
+
 /** debug_init() - Make vfio_type1/; does nothing on a kernel without debugfs */
 void debug_init(void)
 {
 	root = debugfs_create_dir("vfio_type1", NULL);
+	debugfs_create_file("stats", 0400, root, NULL, &counters_fops);
 }
 
 /** debug_exit() - Remove vfio_type1/, on module unload */

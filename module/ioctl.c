@@ -21,6 +21,7 @@
 #include "mapping.h"
 #include "query.h"
 #include "span.h"
+#include "stats.h"
 #include "trace.h"
 
 /* if narrower, each 64-bit argument would have to be checked for truncation */
@@ -210,8 +211,11 @@ static long map_dma(struct container *c, void __user *arg)
 	else
 		ret = mapping_map(c, map.iova, map.vaddr, map.size, prot);
 	mutex_unlock(&c->lock);
-	if (ret)
+	/* -ERESTARTNOINTR: the kernel calls the ioctl again, and the program sees no error */
+	if (ret && ret != -ERESTARTNOINTR) {
+		stats_refused(ret);
 		trace_refuse(c, map.iova, map.vaddr, map.size, ret);
+	}
 	return ret;
 }
 

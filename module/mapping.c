@@ -36,6 +36,7 @@
 #include "owner.h"
 #include "pinned.h"
 #include "span.h"
+#include "stats.h"
 #include "trace.h"
 #include "tree.h"
 
@@ -67,6 +68,20 @@ static struct mapping *mapping_create(u64 iova, u64 vaddr, u64 size, int prot)
 	return m;
 }
 
+static void tell_map(const struct container *c, const struct segment *s)
+{
+	stats_add(s->kind == SEGMENT_MIRROR ? STAT_MAPPED_MIRROR :
+					      STAT_MAPPED_PINNED, s->size);
+	trace_map(c, s, segment_backing(s));
+}
+
+static void tell_unmap(const struct container *c, const struct segment *s)
+{
+	stats_add(s->kind == SEGMENT_MIRROR ? STAT_UNMAPPED_MIRROR :
+					      STAT_UNMAPPED_PINNED, s->size);
+	trace_unmap(c, s, segment_backing(s));
+}
+
 /*
  * Unmap and free all segments. Pages that emulated devices have pinned stay charged
  * to the mapping; all other pages are uncharged.
@@ -79,7 +94,7 @@ static void mapping_depopulate(struct container *c, struct mapping *m)
 	lockdep_assert_held(&c->lock);
 	list_for_each_entry_safe(s, tmp, &m->segments, node) {
 		list_del(&s->node);
-		trace_unmap(c, s, segment_backing(s));
+		tell_unmap(c, s);
 		if (s->kind == SEGMENT_PINNED)
 			pinned_unmap(c, s);
 		else
@@ -125,7 +140,7 @@ static int mapping_populate(struct container *c, struct mapping *m)
 			return PTR_ERR(s);
 
 		list_add_tail(&s->node, &m->segments);
-		trace_map(c, s, segment_backing(s));
+		tell_map(c, s);
 		done += s->size;
 	}
 	return 0;
@@ -582,12 +597,12 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 	}
 
 	list_for_each_entry_safe(s, tmp, &replaced, node) {
-		trace_unmap(c, s, segment_backing(s));
+		tell_unmap(c, s);
 		mirror_unmap(c, s);
 	}
 	list_for_each_entry(s, &m->segments, node)
 		if (s->kind == SEGMENT_MIRROR)
-			trace_map(c, s, segment_backing(s));
+			tell_map(c, s);
 	m->stale = false;
 	c->nr_stale--;
 	return 0;

@@ -114,6 +114,7 @@
 #include "mirror.h"
 #include "owner.h"
 #include "span.h"
+#include "stats.h"
 #include "trace.h"
 #include "tree.h"
 
@@ -456,6 +457,7 @@ static void mirror_tell_revoked(struct mirror *m, bool was_live, int cause)
 	if (was_live) {
 		m->revocations++;
 		m->away_since = ktime_get();
+		stats_revoked(cause);
 	}
 	if (trace_revoke_enabled())
 		trace_revoke(m->container, &m->seg, &m->backing, cause,
@@ -465,11 +467,14 @@ static void mirror_tell_revoked(struct mirror *m, bool was_live, int cause)
 
 static void mirror_tell_restored(struct mirror *m)
 {
+	u64 away_ns;
+
 	lockdep_assert_held(&m->container->mirror_lock);
 	if (!m->away_since)
 		return;
-	trace_restore(m->container, &m->seg, &m->backing,
-		      ktime_to_ns(ktime_sub(ktime_get(), m->away_since)));
+	away_ns = ktime_to_ns(ktime_sub(ktime_get(), m->away_since));
+	stats_restored(away_ns);
+	trace_restore(m->container, &m->seg, &m->backing, away_ns);
 	m->away_since = 0;
 	events_signal(m->container);
 }

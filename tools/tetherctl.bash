@@ -15,8 +15,12 @@ _tetherctl()
 			"$(find /sys/bus/pci/drivers/vfio-pci -name '*:*' -printf '%f ' 2>/dev/null)" -- "$cur")
 		return
 		;;
+	-o | --output)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W \
-		'status maps devices watch metrics doctor --json --device --help --version' -- "$cur")
+		'status maps devices watch metrics doctor --json --device --container --output --per-device --help --version' -- "$cur")
 }
 complete -F _tetherctl tetherctl

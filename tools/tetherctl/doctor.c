@@ -214,7 +214,7 @@ static void check_dkms(void)
 
 static void check_holders(void)
 {
-	struct options all = { .json = false };
+	struct options all = { .container = -1 };
 	struct holding *v;
 	struct segments s;
 	size_t i, nr;

@@ -4,6 +4,7 @@
  */
 #include <argp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tetherctl.h"
@@ -13,6 +14,8 @@ const char *argp_program_version = "tetherctl " TETHER_VERSION;
 /* Options that a command takes. */
 #define JSON		1
 #define DEVICE		2
+#define CONTAINER	4
+#define METRICS		8	/* --output and --per-device */
 
 static const struct command {
 	const char *name;
@@ -20,10 +23,10 @@ static const struct command {
 	unsigned int takes;
 } commands[] = {
 	{ "status", do_status, JSON },
-	{ "maps", do_maps, JSON | DEVICE },
-	{ "devices", do_devices, JSON | DEVICE },
+	{ "maps", do_maps, JSON | DEVICE | CONTAINER },
+	{ "devices", do_devices, JSON | DEVICE | CONTAINER },
 	{ "watch", do_watch, 0 },
-	{ "metrics", do_metrics, 0 },
+	{ "metrics", do_metrics, METRICS },
 	{ "doctor", do_doctor, 0 },
 };
 
@@ -44,6 +47,12 @@ static const struct argp_option options[] = {
 	{ "json", 'j', NULL, 0, "as JSON (status, maps, devices)", 0 },
 	{ "device", 'd', "DEVICE", 0,
 	  "only the memory of devices that this names, as lspci -s does (maps, devices)", 0 },
+	{ "container", 'c', "NUMBER", 0,
+	  "only this container's (maps, devices)", 0 },
+	{ "output", 'o', "FILE", 0,
+	  "write to this file, which has the old or the new text at any time (metrics)", 0 },
+	{ "per-device", 'p', NULL, 0,
+	  "numbers of each device and its holders, too (metrics)", 0 },
 	{ 0 }
 };
 
@@ -55,6 +64,7 @@ struct arguments {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *a = state->input;
+	char *end;
 
 	switch (key) {
 	case 'j':
@@ -62,6 +72,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'd':
 		a->options.device = arg;
+		return 0;
+	case 'c':
+		a->options.container = strtol(arg, &end, 10);
+		if (end == arg || *end || a->options.container < 0)
+			argp_error(state, "no number of a container: %s", arg);
+		return 0;
+	case 'o':
+		a->options.output = arg;
+		return 0;
+	case 'p':
+		a->options.per_device = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (a->command)
@@ -79,9 +100,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* An option that a command does not take is an error, so that none is ignored in silence. */
 static int run(const struct command *c, const struct options *o)
 {
-	const char *option = o->json && !(c->takes & JSON) ? "--json" :
-			     o->device && !(c->takes & DEVICE) ? "--device" : NULL;
+	const struct {
+		const char *name;
+		bool given;
+		unsigned int needs;
+	} given[] = {
+		{ "--json", o->json, JSON },
+		{ "--device", o->device, DEVICE },
+		{ "--container", o->container >= 0, CONTAINER },
+		{ "--output", o->output, METRICS },
+		{ "--per-device", o->per_device, METRICS },
+	};
+	const char *option = NULL;
+	size_t i;
 
+	for (i = 0; i < sizeof(given) / sizeof(*given); i++)
+		if (given[i].given && !(c->takes & given[i].needs))
+			option = given[i].name;
 	if (!option)
 		return c->run(o);
 	fprintf(stderr, "tetherctl: %s does not take %s (tetherctl --help)\n", c->name,
@@ -93,7 +128,7 @@ int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "COMMAND", doc,
 					  NULL, NULL, NULL };
-	struct arguments a = { .command = NULL };
+	struct arguments a = { .options.container = -1 };
 	size_t i;
 
 	argp_err_exit_status = EXIT_USAGE;

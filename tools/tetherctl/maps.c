@@ -93,7 +93,7 @@ int do_maps(const struct options *o)
 		for (i = 0; i < s.nr; i++)
 			json_array_append_new(all, segment_json(&s.v[i]));
 		return print_json(json_pack("{s:i, s:o, s:o}", "containers",
-					    (int)s.containers, "maps", all,
+					    (int)s.nr_containers, "maps", all,
 					    "refused", refusals_json(&s)));
 	}
 	printf("%s%-9s %-7s %-15s %-14s %6s %-4s %-6s %-7s %10s %5s  %s%s\n",

@@ -13,8 +13,6 @@
 
 #include "tetherctl.h"
 
-#define DEBUGFS	"/sys/kernel/debug/vfio_type1"
-
 int read_line(const char *path, char *text, size_t size)
 {
 	FILE *file = fopen(path, "re");
@@ -91,6 +89,16 @@ static bool summary_word(unsigned int container, const char *word, char *text,
 	return found;
 }
 
+bool summary_number(unsigned int container, const char *word, uint64_t *value)
+{
+	char text[64];
+
+	if (!summary_word(container, word, text, sizeof(text)))
+		return false;
+	*value = strtoull(text, NULL, 10);
+	return true;
+}
+
 static void add_refusal(struct segments *s, unsigned int container)
 {
 	char text[64];
@@ -133,7 +141,11 @@ static void read_container(struct segments *s, const char *name,
 	}
 	fclose(file);
 	add_refusal(s, one.container);
-	s->containers++;
+	s->containers = reallocarray(s->containers, s->nr_containers + 1,
+				     sizeof(*s->containers));
+	if (!s->containers)
+		abort();
+	s->containers[s->nr_containers++] = one.container;
 }
 
 static bool is_container(const char *name)
@@ -150,20 +162,12 @@ void read_segments(struct segments *s, const struct options *o)
 	if (!dir)
 		unreadable(DEBUGFS, errno);
 	while ((entry = readdir(dir)))
-		if (is_container(entry->d_name))
+		if (is_container(entry->d_name) &&
+		    (o->container < 0 || o->container == atol(entry->d_name)))
 			read_container(s, entry->d_name, o);
 	closedir(dir);
 	if (!s->nr)	/* the name of a file whose memory is mapped names no device */
 		device_must_exist(o->device);
-}
-
-void owner_name(int pid, char *text, size_t size)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	if (read_line(path, text, size))
-		snprintf(text, size, "-");
 }
 
 struct holding *sum_holdings(const struct segments *s, size_t *nr)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Declarations that tetherctl's commands share. module.c reads which drivers are loaded,
- * state.c what tether has mapped, intree.c which containers are the in-tree driver's, and
+ * state.c what tether has mapped, process.c what a process may lock, intree.c which containers are the in-tree driver's, and
  * options.c modprobe's options; device.c finds the devices that an option names; output.c
  * formats output, and each command has a file of its own.
  */
@@ -20,13 +20,18 @@ enum {
 	EXIT_GOOD = 0,
 	EXIT_BAD = 1,		/* not in force; or doctor has found a fault */
 	EXIT_USAGE = 2,		/* or no such device */
-	EXIT_UNREADABLE = 3,	/* not root, or no debugfs or tracefs */
+	EXIT_UNREADABLE = 3,	/* not root, or no debugfs or tracefs; or it cannot be written */
 };
 
 struct options {
 	bool json;
+	bool per_device;	/* numbers for each device and holder, too */
+	long container;		/* show only this container's, or -1 for all */
+	const char *output;	/* the file to write to, or NULL for stdout */
 	const char *device;	/* show only the devices that this names, or NULL for all */
 };
+
+#define DEBUGFS	"/sys/kernel/debug/vfio_type1"
 
 /* Tether's module beside the in-tree one, and the name that the others share. */
 #define BESIDE	"vfio_iommu_tether"
@@ -94,7 +99,8 @@ struct segments {
 	size_t nr;
 	struct refusal *refusals;
 	size_t nr_refusals;
-	unsigned int containers;
+	unsigned int *containers;	/* their numbers */
+	size_t nr_containers;
 };
 
 /* Bytes summed up by device, owner and container, of one device or of all. */
@@ -104,6 +110,12 @@ struct holding {
 	int owner;
 	uint64_t live, revoked, gone;
 	unsigned int mirrors, revocations;
+};
+
+/* What RLIMIT_MEMLOCK counts of a process, and the limit (bytes). */
+struct memlock {
+	uint64_t locked;
+	uint64_t limit;		/* UINT64_MAX: none that binds the process */
 };
 
 /* module.c */
@@ -130,12 +142,16 @@ bool device_matches(const char *wanted, const char *name);	/* NULL matches all *
 /* Ends the program with EXIT_USAGE if it names no device; NULL names all. */
 void device_must_exist(const char *wanted);
 
+/* process.c */
+void owner_name(int pid, char *text, size_t size);	/* "-" if the process has ended */
+bool read_memlock(int pid, struct memlock *m);		/* false if it has ended */
+
 /* state.c */
 unsigned long tainted(void);
 int read_line(const char *path, char *text, size_t size);	/* or -errno */
 /* Ends the program with EXIT_UNREADABLE and a reason if it cannot. */
 void read_segments(struct segments *s, const struct options *o);
-void owner_name(int pid, char *text, size_t size);	/* "-" if the process has ended */
+bool summary_number(unsigned int container, const char *word, uint64_t *value);
 struct holding *sum_holdings(const struct segments *s, size_t *nr);
 json_t *container_groups(unsigned int container);
 
@@ -144,6 +160,8 @@ enum colour { PLAIN, GREEN, YELLOW, RED, BOLD };
 const char *paint(enum colour c);	/* empty if stdout is no terminal */
 const char *human(uint64_t bytes, char text[16]);
 int print_json(json_t *json);		/* drops the reference; returns EXIT_GOOD */
+/* Writes to stdout, or replaces the file at once. Returns an exit code. */
+int write_output(const char *path, const char *text, size_t len);
 
 int do_status(const struct options *o);
 int do_maps(const struct options *o);
