@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -474,6 +475,90 @@ static void watch_tells_what_happens(void **state)
 	assert_false(instance_is_left());
 }
 
+/* The time is the event's, not that of its printing. */
+static void watch_tells_when_it_happened(void **state)
+{
+	static const char *const argv[] = { "tetherctl", "watch", "--json", NULL };
+	struct timespec before, after;
+	struct tm tm = {};
+	unsigned int us;
+	char *line, *end;
+	json_t *json;
+	double when;
+
+	ok(command_start(&ctl, argv));
+	ok(command_await(&ctl, "watching", 10 * patience()));
+	kill(ctl.pid, SIGSTOP);
+	clock_gettime(CLOCK_REALTIME, &before);
+	ok(vfio_decoding(&rig.device, false));
+	clock_gettime(CLOCK_REALTIME, &after);
+	sleep_ms(1500);
+	kill(ctl.pid, SIGCONT);
+	ok(command_await(&ctl, "\"off\"", 5 * patience()));
+	assert_int_equal(command_finish(&ctl, SIGTERM), 0);
+	assert_false(instance_is_left());
+
+	line = strchr(ctl.text, '{');
+	assert_non_null(line);
+	line[strcspn(line, "\n")] = 0;
+	json = json_loads(line, 0, NULL);
+	assert_non_null(json);
+	text_is(json, "event", "revoke");
+	text_is(json, "cause", "off");
+	text_is(json, "device", TARGET);
+	assert_int_equal(number(json, "owner"), getpid());
+	assert_int_equal(number(json, "iova"), IOVA);
+	assert_int_equal(number(json, "size"), RIG_LEN);
+	end = strptime(json_string_value(json_object_get(json, "time")),
+		       "%Y-%m-%dT%H:%M:%S", &tm);
+	assert_non_null(end);
+	assert_int_equal(sscanf(end, ".%6u+0000", &us), 1);
+	when = timegm(&tm) + us / 1e6;
+	if (when < before.tv_sec + before.tv_nsec / 1e9 - 0.01 ||
+	    when > after.tv_sec + after.tv_nsec / 1e9 + 0.01)
+		broken("it happened from %ld to %ld, not at %s", before.tv_sec,
+		       after.tv_sec, line);
+	json_decref(json);
+}
+
+static void watch_can_be_of_one_device_or_container(void **state)
+{
+	static const char *const others[] = { "tetherctl", "watch", "-d", TARGET2, NULL };
+	static const char *const none[] = { "tetherctl", "watch", "-c", "4000000", NULL };
+	static const char *const this[] = { "tetherctl", "watch", "-d", "1:0.0", NULL };
+	const char *const *const argvs[] = { others, none, this };
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		ok(command_start(&ctl, argvs[i]));
+		ok(command_await(&ctl, "watching", 10 * patience()));
+		ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
+		ok(vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN, VFIO_DMA_RW));
+		if (i == 2)
+			ok(command_await(&ctl, " map container=", 5 * patience()));
+		else
+			sleep_ms(500);
+		assert_int_equal(command_finish(&ctl, SIGINT), 0);
+		if (i < 2 && strstr(ctl.text, "container="))
+			broken("%s %s shows: %s", argvs[i][2], argvs[i][3], ctl.text);
+	}
+}
+
+/* A watch that was killed leaves its instance; the next one removes it. */
+static void watch_leaves_nothing_behind(void **state)
+{
+	static const char *const argv[] = { "tetherctl", "watch", NULL };
+
+	ok(command_start(&ctl, argv));
+	ok(command_await(&ctl, "watching", 10 * patience()));
+	command_finish(&ctl, SIGKILL);
+	assert_true(instance_is_left());
+	ok(command_start(&ctl, argv));
+	ok(command_await(&ctl, "watching", 10 * patience()));
+	assert_int_equal(command_finish(&ctl, SIGTERM), 0);
+	assert_false(instance_is_left());
+}
+
 /* The file is longer than one buffer, so that the reader has to resume in the middle. */
 static void every_mapping_is_listed_once(void **state)
 {
@@ -675,6 +760,27 @@ static void in_tree_that_is_loaded_last_is_found(void **state)
 	vfio_device_close(&rig.device);
 }
 
+/* The module is loaded again while watch runs. */
+static void watch_notices_a_reload(void **state)
+{
+	static const char *const argv[] = { "tetherctl", "watch", NULL };
+
+	end_holder();
+	ok(command_start(&ctl, argv));
+	ok(command_await(&ctl, "watching", 10 * patience()));
+	must("rmmod vfio_iommu_tether");
+	ok(command_await(&ctl, "unloaded tether was unloaded", 10 * patience()));
+	must("insmod " BESIDE UNSAFE);
+	ok(command_await(&ctl, " loaded tether was loaded again", 10 * patience()));
+	ok(vfio_container_open(&rig.container, VFIO_TYPE1v2_IOMMU));
+	ok(vfio_device_open(&rig.device, &rig.container, TARGET2));
+	refused(EFAULT, vfio_dma_map(&rig.container, (void *)PAGE, IOVA, PAGE,
+				     VFIO_DMA_RW));
+	ok(command_await(&ctl, " refuse container=1", 10 * patience()));
+	vfio_device_close(&rig.device);
+	assert_int_equal(command_finish(&ctl, SIGINT), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(status_tells_whether_it_is_in_force, NULL, NULL),
 	TEST(without_tether_there_is_nothing_to_read, NULL, NULL),
@@ -693,6 +799,9 @@ static const struct CMUnitTest tests[] = {
 	TETHER(metrics_are_whole_or_none, mapped, heal),
 	TETHER(doctor_names_who_holds_what, mapped, heal),
 	TETHER(watch_tells_what_happens, mapped, heal),
+	TETHER(watch_tells_when_it_happened, mapped, heal),
+	TETHER(watch_can_be_of_one_device_or_container, mapped, heal),
+	TETHER(watch_leaves_nothing_behind, mapped, heal),
 	TETHER(every_mapping_is_listed_once, mapped, heal),
 	TETHER(reading_disturbs_nobody, mapped, heal),
 	TETHER(status_names_processes_of_the_in_tree_driver, with_beside,
@@ -700,6 +809,7 @@ static const struct CMUnitTest tests[] = {
 	TETHER(both_drivers_containers_are_counted, with_beside, without_beside),
 	TETHER(doctor_knows_options_of_the_in_tree_driver_alone, with_beside,
 	       without_beside),
+	TETHER(watch_notices_a_reload, with_beside, without_beside),
 	TETHER(in_tree_that_is_loaded_last_is_found, with_beside, without_beside),
 };
 

@@ -25,7 +25,7 @@ static const struct command {
 	{ "status", do_status, JSON },
 	{ "maps", do_maps, JSON | DEVICE | CONTAINER },
 	{ "devices", do_devices, JSON | DEVICE | CONTAINER },
-	{ "watch", do_watch, 0 },
+	{ "watch", do_watch, JSON | DEVICE | CONTAINER },
 	{ "metrics", do_metrics, METRICS },
 	{ "doctor", do_doctor, 0 },
 };
@@ -44,11 +44,11 @@ static const char doc[] =
 	"no such device; 3 it cannot be read.";
 
 static const struct argp_option options[] = {
-	{ "json", 'j', NULL, 0, "as JSON (status, maps, devices)", 0 },
+	{ "json", 'j', NULL, 0, "as JSON (all but metrics; watch: an object on each line)", 0 },
 	{ "device", 'd', "DEVICE", 0,
-	  "only the memory of devices that this names, as lspci -s does (maps, devices)", 0 },
+	  "only the memory of devices that this names, as lspci -s does (maps, devices, watch)", 0 },
 	{ "container", 'c', "NUMBER", 0,
-	  "only this container's (maps, devices)", 0 },
+	  "only this container's (maps, devices, watch)", 0 },
 	{ "output", 'o', "FILE", 0,
 	  "write to this file, which has the old or the new text at any time (metrics)", 0 },
 	{ "per-device", 'p', NULL, 0,
