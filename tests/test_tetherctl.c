@@ -153,6 +153,8 @@ static void usage_has_a_status_of_its_own(void **state)
 	runs("nonsense", NULL, 2);
 	runs("maps", "--nonsense", 2);
 	runs("maps", "maps", 2);
+	runs("help", NULL, 0);
+	says("Commands:");
 }
 
 /* Nothing is ignored in silence. */
@@ -243,19 +245,34 @@ static void maps_tells_states_apart(void **state)
 	runs("maps", "--json", 0);
 	json = as_json();
 	one = find(json, "maps", "iova", IOVA);
-	text_is(one, "state", "revoked");
+	text_is(one, "state", "revoked+gone");
 	assert_int_equal(number(one, "revoked"), RIG_HALF);
 	assert_int_equal(number(one, "gone"), RIG_HALF);
 	assert_int_equal(number(one, "revocations"), 1);
 	assert_true(number(one, "away_ms") >= 100);
 	assert_true(number(one, "age_ms") >= number(one, "away_ms"));
 	json_decref(json);
+	runs("maps", NULL, 0);
+	says(" revoked+gone ");
 
 	munmap(rig.map, RIG_HALF);
 	runs("maps", "--json", 0);
 	json = as_json();
 	text_is(find(json, "maps", "iova", IOVA), "state", "gone");
 	json_decref(json);
+}
+
+static void a_part_that_is_gone_is_not_live(void **state)
+{
+	struct vfio_tether_query q;
+
+	munmap(rig.map + RIG_HALF, RIG_HALF);
+	do {
+		sleep_ms(5);
+		ok(rig_query(IOVA, RIG_LEN, &q));
+	} while (!q.live);
+	runs("maps", NULL, 0);
+	says(" live+gone ");
 }
 
 static void maps_can_be_of_one_device(void **state)
@@ -307,6 +324,24 @@ static void no_such_device_is_an_error(void **state)
 	}
 }
 
+/* Names have to be in their order, and this one among them. */
+static void is_sorted(const json_t *names, const char *name)
+{
+	const char *last = "", *one;
+	bool found = false;
+	size_t i;
+
+	for (i = 0; i < json_array_size(names); i++) {
+		one = json_string_value(json_array_get(names, i));
+		if (!one || strcmp(last, one) >= 0)
+			broken("not sorted: %s", ctl.text);
+		found |= !strcmp(one, name);
+		last = one;
+	}
+	if (!found)
+		broken("%s is missing: %s", name, ctl.text);
+}
+
 static void devices_names_the_holders(void **state)
 {
 	json_t *json, *one;
@@ -320,6 +355,7 @@ static void devices_names_the_holders(void **state)
 	/* The groups of edu, nvme, and the target itself. */
 	assert_int_equal(json_array_size(json_object_get(one, "reached_by_groups")),
 			 3);
+	is_sorted(json_object_get(one, "reached_by"), TARGET);
 	json_decref(json);
 	runs("devices", NULL, 0);
 	says(TARGET);
@@ -437,6 +473,7 @@ static void metrics_are_whole_or_none(void **state)
 static void doctor_names_who_holds_what(void **state)
 {
 	char line[128];
+	json_t *json;
 
 	/* doctor has to report that the guest's modprobe finds no backend. */
 	runs("doctor", NULL, 1);
@@ -445,6 +482,11 @@ static void doctor_names_who_holds_what(void **state)
 	snprintf(line, sizeof(line), "ok   " TARGET ": mapped by test_tetherctl[%d]",
 		 getpid());
 	says(line);
+	runs("doctor", "--json", 1);
+	json = as_json();
+	assert_true(number(json, "problems") > 0);
+	assert_true(json_array_size(json_object_get(json, "checks")) > 4);
+	json_decref(json);
 }
 
 static bool instance_is_left(void)
@@ -790,6 +832,7 @@ static const struct CMUnitTest tests[] = {
 	TETHER(maps_lists_each_part_of_a_mapping, mapped, heal),
 	TETHER(maps_lists_what_no_iommu_has, with_emulated, without_emulated),
 	TETHER(maps_tells_states_apart, mapped, heal),
+	TETHER(a_part_that_is_gone_is_not_live, mapped, heal),
 	TETHER(maps_can_be_of_one_device, mapped, heal),
 	TETHER(devices_have_the_names_of_lspci, mapped, heal),
 	TETHER(no_such_device_is_an_error, mapped, heal),

@@ -21,6 +21,6 @@ _tetherctl()
 		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W \
-		'status maps devices watch metrics doctor --json --device --container --output --per-device --help --version' -- "$cur")
+		'status maps devices watch metrics doctor help --json --device --container --output --per-device --help --version' -- "$cur")
 }
 complete -F _tetherctl tetherctl

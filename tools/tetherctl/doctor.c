@@ -13,13 +13,21 @@
 #include "tetherctl.h"
 
 static int problems;
+static json_t *checks;		/* gathers what is said, or NULL to print it */
 
 static void line(enum colour colour, const char *word, const char *format,
 		 va_list args)
 {
-	printf("%s%-4s%s ", paint(colour), word, paint(PLAIN));
-	vprintf(format, args);
-	putchar('\n');
+	char *text;
+
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	if (checks)
+		json_array_append_new(checks, json_pack("{s:s, s:s}", "result", word,
+							"text", text));
+	else
+		printf("%s%-4s%s %s\n", paint(colour), word, paint(PLAIN), text);
+	free(text);
 }
 
 static void __attribute__((format(printf, 2, 3)))
@@ -244,7 +252,8 @@ static void check_holders(void)
 
 int do_doctor(const struct options *o)
 {
-	(void)o;
+	if (o->json)
+		checks = json_array();
 	check_iommu();
 	check_devices();
 	check_module();
@@ -252,5 +261,8 @@ int do_doctor(const struct options *o)
 	check_in_tree();
 	check_dkms();
 	check_holders();
+	if (checks)
+		print_json(json_pack("{s:i, s:o}", "problems", problems, "checks",
+				     checks));
 	return problems ? EXIT_BAD : EXIT_GOOD;
 }

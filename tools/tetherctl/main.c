@@ -27,7 +27,7 @@ static const struct command {
 	{ "devices", do_devices, JSON | DEVICE | CONTAINER },
 	{ "watch", do_watch, JSON | DEVICE | CONTAINER },
 	{ "metrics", do_metrics, METRICS },
-	{ "doctor", do_doctor, 0 },
+	{ "doctor", do_doctor, JSON },
 };
 
 static const char doc[] =
@@ -39,6 +39,7 @@ static const char doc[] =
 	"  watch    what happens, as it happens\n"
 	"  metrics  numbers for node_exporter's textfile collector\n"
 	"  doctor   what is wrong with this machine\n"
+	"  help     this text\n"
 	"\n"
 	"Exit status: 0 all is well; 1 not in force, or doctor found something; 2 usage, or\n"
 	"no such device; 3 it cannot be read.";
@@ -133,6 +134,10 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	if (!strcmp(a.command, "help")) {
+		argp_help(&argp, stdout, ARGP_HELP_STD_HELP, argv[0]);
+		return EXIT_GOOD;
+	}
 	for (i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(commands[i].name, a.command))
 			return run(&commands[i], &a.options);

@@ -10,11 +10,31 @@
 
 #include "tetherctl.h"
 
-static enum colour state_colour(const char *state)
+static enum colour state_colour(const struct segment *s)
 {
-	if (!strcmp(state, "revoked"))
-		return YELLOW;
-	return strcmp(state, "gone") ? GREEN : RED;
+	if (s->gone)
+		return RED;
+	return s->revoked ? YELLOW : GREEN;
+}
+
+/* Of device memory a part may be gone while the rest is live or revoked. */
+static const char *state(const struct segment *s)
+{
+	if (strcmp(s->kind, "mirror") || !s->gone)
+		return s->state;
+	if (s->live)
+		return "live+gone";
+	return s->revoked ? "revoked+gone" : "gone";
+}
+
+static const char *away(const struct segment *s, char text[32])
+{
+	if (s->away_ms)
+		snprintf(text, 32, "%llu.%03u s", (unsigned long long)s->away_ms / 1000,
+			 (unsigned int)(s->away_ms % 1000));
+	else
+		snprintf(text, 32, "-");
+	return text;
 }
 
 static json_t *segment_json(const struct segment *s)
@@ -29,7 +49,7 @@ static json_t *segment_json(const struct segment *s)
 			 "vaddr", (json_int_t)s->vaddr, "prot", s->prot,
 			 "owner", s->owner, "command", name,
 			 "age_ms", (json_int_t)s->age_ms,
-			 "kind", s->kind, "state", s->state,
+			 "kind", s->kind, "state", state(s),
 			 "device", s->device, "region", s->region,
 			 "offset", (json_int_t)s->offset,
 			 "live", (json_int_t)s->live,
@@ -41,7 +61,7 @@ static json_t *segment_json(const struct segment *s)
 
 static void print_segment(const struct segment *s)
 {
-	char size[16], name[32], where[160] = "-";
+	char size[16], name[32], time[32], where[160] = "-";
 
 	owner_name(s->owner, name, sizeof(name));
 	if (s->region >= 0)
@@ -49,10 +69,11 @@ static void print_segment(const struct segment *s)
 			 s->region, s->offset);
 	else if (strcmp(s->device, "-"))
 		snprintf(where, sizeof(where), "%s", s->device);
-	printf("%-9u %-7d %-15s 0x%-12" PRIx64 " %6s %-4s %-6s %s%-7s%s %8lld s %5u  %s\n",
+	printf("%-9u %-7d %-15s 0x%-12" PRIx64 " %6s %-4s %-6s %s%-12s%s %8lld s %5u %10s  %s\n",
 	       s->container, s->owner, name, s->iova, human(s->size, size),
-	       s->prot, s->kind, paint(state_colour(s->state)), s->state,
-	       paint(PLAIN), s->age_ms / 1000, s->revocations, where);
+	       s->prot, s->kind, paint(state_colour(s)), state(s),
+	       paint(PLAIN), s->age_ms / 1000, s->revocations,
+	       away(s, time), where);
 }
 
 static json_t *refusal_json(const struct refusal *r)
@@ -96,9 +117,10 @@ int do_maps(const struct options *o)
 					    (int)s.nr_containers, "maps", all,
 					    "refused", refusals_json(&s)));
 	}
-	printf("%s%-9s %-7s %-15s %-14s %6s %-4s %-6s %-7s %10s %5s  %s%s\n",
+	printf("%s%-9s %-7s %-15s %-14s %6s %-4s %-6s %-12s %10s %5s %10s  %s%s\n",
 	       paint(BOLD), "CONTAINER", "PID", "COMMAND", "IOVA", "SIZE",
-	       "PROT", "KIND", "STATE", "AGE", "REVOC", "DEVICE REGION+OFFSET",
+	       "PROT", "KIND", "STATE", "AGE", "REVOC", "AWAY",
+	       "DEVICE REGION+OFFSET",
 	       paint(PLAIN));
 	for (i = 0; i < s.nr; i++)
 		print_segment(&s.v[i]);
@@ -111,7 +133,7 @@ static json_t *holding_json(const struct holding *h)
 	char name[32];
 
 	owner_name(h->owner, name, sizeof(name));
-	return json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:I, s:i, s:i, s:o}",
+	return json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:I, s:i, s:i, s:o, s:o}",
 			 "device", h->device, "container", (int)h->container,
 			 "owner", h->owner, "command", name,
 			 "live", (json_int_t)h->live,
@@ -119,25 +141,24 @@ static json_t *holding_json(const struct holding *h)
 			 "gone", (json_int_t)h->gone,
 			 "mirrors", (int)h->mirrors,
 			 "revocations", (int)h->revocations,
-			 "reached_by_groups", container_groups(h->container));
+			 "reached_by_groups", container_groups(h->container),
+			 "reached_by", container_devices(h->container));
 }
 
 static void print_holding(const struct holding *h)
 {
-	char live[16], revoked[16], gone[16], name[32], groups[256] = "";
-	json_t *list = container_groups(h->container), *one;
-	size_t i, len = 0;
+	char live[16], revoked[16], gone[16], name[32];
+	json_t *list = container_devices(h->container), *one;
+	size_t i;
 
-	json_array_foreach(list, i, one)
-		if (len < sizeof(groups) - 16)
-			len += snprintf(groups + len, sizeof(groups) - len,
-					"%s%lld", i ? "," : "",
-					(long long)json_integer_value(one));
-	json_decref(list);
 	owner_name(h->owner, name, sizeof(name));
-	printf("%-14s %-7d %-15s %6s %7s %6s %5u  %s\n", h->device, h->owner,
+	printf("%-14s %-7d %-15s %6s %7s %6s %5u  ", h->device, h->owner,
 	       name, human(h->live, live), human(h->revoked, revoked),
-	       human(h->gone, gone), h->revocations, groups);
+	       human(h->gone, gone), h->revocations);
+	json_array_foreach(list, i, one)
+		printf("%s%s", i ? " " : "", json_string_value(one));
+	putchar('\n');
+	json_decref(list);
 }
 
 int do_devices(const struct options *o)
@@ -158,7 +179,7 @@ int do_devices(const struct options *o)
 	}
 	printf("%s%-14s %-7s %-15s %6s %7s %6s %5s  %s%s\n", paint(BOLD),
 	       "DEVICE", "PID", "COMMAND", "LIVE", "REVOKED", "GONE", "REVOC",
-	       "REACHED BY GROUPS", paint(PLAIN));
+	       "REACHED BY", paint(PLAIN));
 	for (i = 0; i < nr; i++)
 		print_holding(&v[i]);
 	print_refusals(&s);

@@ -14,6 +14,21 @@
 
 #include "tetherctl.h"
 
+static bool is_set(const char *variable)
+{
+	const char *value = getenv(variable);
+
+	return value && *value;
+}
+
+static bool has_colours(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !is_set("NO_COLOR") && term &&
+	       strcmp(term, "dumb");
+}
+
 const char *paint(enum colour c)
 {
 	static const char *const codes[] = {
@@ -21,7 +36,7 @@ const char *paint(enum colour c)
 		[YELLOW] = "\033[33m", [RED] = "\033[31m", [BOLD] = "\033[1m",
 	};
 
-	return isatty(STDOUT_FILENO) && !getenv("NO_COLOR") ? codes[c] : "";
+	return has_colours() ? codes[c] : "";
 }
 
 const char *human(uint64_t bytes, char text[16])

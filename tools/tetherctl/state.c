@@ -216,3 +216,48 @@ json_t *container_groups(unsigned int container)
 			json_array_append_new(groups, json_integer(atoi(word)));
 	return groups;
 }
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(json_string_value(*(json_t *const *)a),
+		      json_string_value(*(json_t *const *)b));
+}
+
+/* Adds the devices of an IOMMU group to the array. */
+static void add_group(json_t *devices, long long group)
+{
+	char path[96];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%lld/devices", group);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			json_array_append_new(devices, json_string(entry->d_name));
+	if (dir)
+		closedir(dir);
+}
+
+json_t *container_devices(unsigned int container)
+{
+	json_t *groups = container_groups(container), *all = json_array(), *one;
+	json_t *sorted = json_array(), **v;
+	size_t i, n;
+
+	json_array_foreach(groups, i, one)
+		add_group(all, json_integer_value(one));
+	n = json_array_size(all);
+	v = calloc(n + 1, sizeof(*v));
+	if (!v)
+		abort();
+	for (i = 0; i < n; i++)
+		v[i] = json_array_get(all, i);
+	qsort(v, n, sizeof(*v), by_name);
+	for (i = 0; i < n; i++)
+		json_array_append(sorted, v[i]);
+	free(v);
+	json_decref(all);
+	json_decref(groups);
+	return sorted;
+}

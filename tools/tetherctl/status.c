@@ -10,8 +10,6 @@
 
 #include "tetherctl.h"
 
-#define TAINT_USER	(1UL << 6)
-
 struct verdict {
 	bool in_force;
 	const char *why;
@@ -107,6 +105,28 @@ static json_t *in_tree_json(const struct in_tree_use *use)
 			 "all_asked", use->complete, "processes", processes);
 }
 
+/* In the order of the bits of /proc/sys/kernel/tainted (the kernel's tainted-kernels.rst). */
+static const char *const taints[] = {
+	"proprietary module", "module loaded by force", "CPU out of specification",
+	"module unloaded by force", "machine check", "bad page",
+	"by a user (strict_mmio_maps=N does that)", "oops", "ACPI table overridden",
+	"warning", "staging driver", "firmware workaround", "out-of-tree module",
+	"unsigned module", "soft lockup", "live patch", "by the distribution",
+	"randomized structs", "in-kernel test",
+};
+
+static json_t *taint_words(void)
+{
+	unsigned long flags = tainted();
+	json_t *words = json_array();
+	size_t i;
+
+	for (i = 0; i < sizeof(taints) / sizeof(*taints); i++)
+		if (flags >> i & 1)
+			json_array_append_new(words, json_string(taints[i]));
+	return words;
+}
+
 static void print_status_json(const struct verdict *v,
 			      const struct in_tree_use *use)
 {
@@ -116,7 +136,7 @@ static void print_status_json(const struct verdict *v,
 	uname(&name);
 	backend_version(version, sizeof(version));
 	module_line("srcversion", source, sizeof(source));
-	print_json(json_pack("{s:b, s:s, s:s?, s:s, s:s, s:s, s:b, s:o, s:s, s:I, s:o, s:s}",
+	print_json(json_pack("{s:b, s:s, s:s?, s:s, s:s, s:s, s:b, s:o, s:s, s:I, s:o, s:o, s:s}",
 			     "in_force", v->in_force, "why", v->why,
 			     "module", tether_module(), "how", how(),
 			     "version", version, "srcversion", source,
@@ -124,6 +144,7 @@ static void print_status_json(const struct verdict *v,
 			     "parameters", module_parameters(),
 			     "kernel", name.release,
 			     "tainted", (json_int_t)tainted(),
+			     "taints", taint_words(),
 			     "in_tree", in_tree_json(use),
 			     "next", v->next));
 }
@@ -165,6 +186,21 @@ static void print_module(void)
 	json_decref(parameters);
 }
 
+static void print_tainted(void)
+{
+	json_t *words = taint_words(), *word;
+	size_t i;
+
+	if (tainted())
+		printf("tainted   %lu", tainted());
+	else
+		printf("tainted   no");
+	json_array_foreach(words, i, word)
+		printf("%s%s", i ? ", " : ": ", json_string_value(word));
+	putchar('\n');
+	json_decref(words);
+}
+
 static void print_status(const struct verdict *v, const struct in_tree_use *use)
 {
 	struct utsname name;
@@ -176,8 +212,7 @@ static void print_status(const struct verdict *v, const struct in_tree_use *use)
 	printf("strict    %s\n", strict() ? "yes" : "no");
 	print_in_tree(use);
 	printf("kernel    %s\n", name.release);
-	printf("tainted   %lu%s\n", tainted(), tainted() & TAINT_USER ?
-	       " (by a user: strict_mmio_maps=N does that)" : "");
+	print_tainted();
 	printf("next      %s\n", v->next);
 }
 

@@ -154,10 +154,12 @@ void read_segments(struct segments *s, const struct options *o);
 bool summary_number(unsigned int container, const char *word, uint64_t *value);
 struct holding *sum_holdings(const struct segments *s, size_t *nr);
 json_t *container_groups(unsigned int container);
+/* The devices that reach the container's mappings, sorted. */
+json_t *container_devices(unsigned int container);
 
 /* output.c */
 enum colour { PLAIN, GREEN, YELLOW, RED, BOLD };
-const char *paint(enum colour c);	/* empty if stdout is no terminal */
+const char *paint(enum colour c);	/* empty if stdout is no terminal with colours */
 const char *human(uint64_t bytes, char text[16]);
 int print_json(json_t *json);		/* drops the reference; returns EXIT_GOOD */
 /* Writes to stdout, or replaces the file at once. Returns an exit code. */
