@@ -25,10 +25,12 @@
 
 #include "backing.h"
 #include "compat/compat.h"
+#include "container.h"
 #include "extent.h"
 #include "foreign.h"
 #include "owner.h"
 #include "params.h"
+#include "reason.h"
 
 /* A copy of a page-table entry; the page table is unlocked, so the entry may change. */
 struct entry {
@@ -533,8 +535,9 @@ int backing_resolve(struct mm_struct *mm, unsigned long first,
  * resolves the memory as for a mapping, and drops the extents. @driver is the name by
  * which foreign_mmio_maps could list the memory's driver, or "".
  */
-static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
-			  struct backing *b, const char *driver)
+static int backing_refuse(struct container *c, struct mm_struct *mm,
+			  unsigned long first, int prot, struct backing *b,
+			  const char *driver)
 {
 	struct extents ex = {};
 	int ret;
@@ -549,11 +552,25 @@ static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
 			    *driver ? "foreign_mmio_maps=" :
 				      "strict_mmio_maps=N",
 			    driver);
+	reason_set(c, "memory of %s, which belongs to no VFIO device", b->name);
 	return -EPERM;
+}
+
+/* Why @vma, at a user address that cannot be pinned, has no device memory for @prot. */
+static const char *vma_unfit(const struct vm_area_struct *vma, int prot)
+{
+	if (!vma)
+		return "has no memory";
+	if (!vma_permits(vma, prot))
+		return prot & IOMMU_WRITE ?
+		       "has memory that the process may not write to" :
+		       "has memory that the process may not read";
+	return "has memory that cannot be pinned";
 }
 
 /**
  * backing_find() - Find out what memory is behind a user address
+ * @c: the container, its lock held, which gets the reason if the memory may not be mapped
  * @mm: the address space; the caller holds its mm_users
  * @first: the user address (bytes)
  * @last: last user address of the range that the caller wants to map
@@ -566,8 +583,9 @@ static int backing_refuse(struct mm_struct *mm, unsigned long first, int prot,
  * if there is none or the process's own VMA does not permit @prot; -EPERM, with a line
  * in the log, if only the parameters forbid the memory; -ENOMEM; -EINTR.
  */
-int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
-		 int prot, struct backing *b)
+int backing_find(struct container *c, struct mm_struct *mm,
+		 unsigned long first, unsigned long last, int prot,
+		 struct backing *b)
 {
 	char driver[FOREIGN_NAME] = "";
 	struct vm_area_struct *vma;
@@ -579,6 +597,8 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 
 	vma = vma_lookup(mm, first);
 	if (!vma || !(vma->vm_flags & VM_PFNMAP) || !vma_permits(vma, prot)) {
+		reason_set(c, "user address 0x%lx %s", first,
+			   vma_unfit(vma, prot));
 		ret = -EFAULT;
 		goto out;
 	}
@@ -603,7 +623,9 @@ int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
 		foreign_name(vma->vm_file, driver, sizeof(driver));
 out:
 	mmap_read_unlock(mm);
-	return forbidden ? backing_refuse(mm, first, prot, b, driver) : ret;
+	if (forbidden)
+		ret = backing_refuse(c, mm, first, prot, b, driver);
+	return ret;
 }
 
 /** backing_init() - Begin to track vfio_pci_core. Return: 0, or a negative errno */

@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 
+struct container;
 struct extents;
 struct file;
 struct mm_struct;
@@ -49,8 +50,9 @@ struct backing {
 
 int backing_init(void);
 void backing_exit(void);
-int backing_find(struct mm_struct *mm, unsigned long first, unsigned long last,
-		 int prot, struct backing *b);
+int backing_find(struct container *c, struct mm_struct *mm,
+		 unsigned long first, unsigned long last, int prot,
+		 struct backing *b);
 int backing_memory_is_on(struct mm_struct *mm, unsigned long addr, int prot,
 			 const struct backing *b);
 int backing_resolve(struct mm_struct *mm, unsigned long first,

@@ -34,6 +34,7 @@
 #include "charge.h"
 #include "container.h"
 #include "owner.h"
+#include "reason.h"
 #include "tree.h"
 
 /* After how long debts_work tries again an mmap_lock that it found taken (jiffies). */
@@ -59,21 +60,28 @@ static LIST_HEAD(debts);
 static DEFINE_MUTEX(debts_lock);
 static DECLARE_DELAYED_WORK(debts_work, debts_pay);
 
-static int charge_mm(struct mm_struct *mm, struct task_struct *task,
-		     bool lock_cap, unsigned long npages)
+static int charge_mm(struct container *c, struct mm_struct *mm,
+		     struct task_struct *task, bool lock_cap,
+		     unsigned long npages)
 {
+	unsigned long locked, limit;
 	int ret;
 
 	if (!npages)
 		return 0;
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
+	locked = mm->locked_vm << PAGE_SHIFT;
 	ret = __account_locked_vm(mm, npages, true, task, lock_cap);
 	mmap_write_unlock(mm);
-	if (ret)
-		pr_warn_ratelimited("%s[%d]: RLIMIT_MEMLOCK (%lu bytes) exceeded\n",
-				    task->comm, task_pid_nr(task),
-				    task_rlimit(task, RLIMIT_MEMLOCK));
+	if (!ret)
+		return 0;
+	limit = task_rlimit(task, RLIMIT_MEMLOCK);
+	pr_warn_ratelimited("%s[%d]: RLIMIT_MEMLOCK (%lu bytes) exceeded: %lu bytes are locked, %lu more were asked for\n",
+			    task->comm, task_pid_nr(task), limit, locked,
+			    npages << PAGE_SHIFT);
+	reason_set(c, "RLIMIT_MEMLOCK of %s[%d], %lu bytes, exceeded: %lu bytes are locked",
+		   task->comm, task_pid_nr(task), limit, locked);
 	return ret;
 }
 
@@ -220,7 +228,7 @@ int charge(struct container *c, struct mapping *m, unsigned long npages)
 	int ret;
 
 	lockdep_assert_held(&c->lock);
-	ret = charge_mm(m->mm, m->task, m->lock_cap, npages);
+	ret = charge_mm(c, m->mm, m->task, m->lock_cap, npages);
 	if (!ret)
 		m->charged += npages;
 	return ret;
@@ -261,7 +269,7 @@ int charge_move_to_current(struct container *c, struct mapping *m)
 		return 0;
 
 	lock_cap = capable(CAP_IPC_LOCK);
-	ret = charge_mm(mm, task, lock_cap, m->charged);
+	ret = charge_mm(c, mm, task, lock_cap, m->charged);
 	if (ret)
 		return ret;
 	uncharge_mm(m->mm, m->task, m->charged);

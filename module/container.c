@@ -82,8 +82,9 @@ static struct container *container_alloc(unsigned long type)
 	init_waitqueue_head(&c->regrouped);
 	init_waitqueue_head(&c->turn);
 	c->mappings = RB_ROOT_CACHED;
-	c->mappings_avail = READ_ONCE(dma_entry_limit);
-	c->mirrors_avail = c->mappings_avail;
+	c->mappings_max = READ_ONCE(dma_entry_limit);
+	c->mappings_avail = c->mappings_max;
+	c->mirrors_avail = c->mappings_max;
 	c->pgsizes = PAGE_MASK;
 	c->v2 = type == VFIO_TYPE1v2_IOMMU;
 	debug_add(c);

@@ -35,6 +35,9 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+/* Size of container->reason; a longer reason is cut off. */
+#define REASON_LEN	160
+
 struct dentry;
 struct eventfd_ctx;
 struct iommu_group;
@@ -56,8 +59,10 @@ struct owner_put;
  *	     unmaps; under @device_lock
  * @usable: spans of the IOVAs that every attached group can use
  * @mappings: interval tree of struct mapping, by IOVA
- * @mappings_avail: how many mappings may still be made; begins as dma_entry_limit
- * @mirrors_avail: how many mirrors may still be made; begins as @mappings_avail
+ * @mappings_max: how many mappings and how many mirrors the container may have, which is
+ *		  what dma_entry_limit was when it was opened
+ * @mappings_avail: how many mappings may still be made; begins as @mappings_max
+ * @mirrors_avail: how many mirrors may still be made; begins as @mappings_max
  * @pgsizes: bitmap of IOMMU page sizes common to all domains (bytes), none
  *	     smaller than PAGE_SIZE
  * @nr_stale: how many mappings are stale: an unmap with VFIO_DMA_UNMAP_FLAG_VADDR took
@@ -68,6 +73,8 @@ struct owner_put;
  *	     the container was refused and has no group (container_refuse()). Set only
  *	     inside VFIO_SET_IOMMU, before any other call can reach the container; so it
  *	     is read without a lock
+ * @reason: why the last MAP_DMA failed, in words, or empty
+ * @reason_loud: the log is to have @reason, too
  * @put: state of the thread that drops the last reference to mm_users of an mm in this
  *	 container's stead (owner.c)
  * @sources: list of struct source, for the open devices whose memory is mirrored;
@@ -117,6 +124,7 @@ struct container {
 	struct list_head devices;
 	struct list_head usable;
 	struct rb_root_cached mappings;
+	unsigned int mappings_max;
 	unsigned int mappings_avail;
 	unsigned int mirrors_avail;
 	u64 pgsizes;
@@ -124,6 +132,8 @@ struct container {
 	bool dirty_log;
 	bool v2;
 	int refused;
+	char reason[REASON_LEN];
+	bool reason_loud;
 	struct owner_put *put;
 	struct list_head sources;
 	struct list_head off;

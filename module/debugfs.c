@@ -22,6 +22,7 @@
 #include "debugfs.h"
 #include "domain.h"
 #include "mirror.h"
+#include "span.h"
 #include "stats.h"
 #include "tree.h"
 
@@ -173,6 +174,7 @@ static int summary_show(struct seq_file *file, void *unused)
 	struct container *c = file->private;
 	const struct domain *d;
 	const struct group *g;
+	const struct span *s;
 
 	if (mutex_lock_interruptible(&c->lock))
 		return -EINTR;
@@ -180,8 +182,11 @@ static int summary_show(struct seq_file *file, void *unused)
 	list_for_each_entry(d, &c->domains, node)
 		list_for_each_entry(g, &d->groups, node)
 			seq_printf(file, " %d", iommu_group_id(g->iommu));
-	seq_printf(file, "\nmappings_avail %u\nmirrors_avail %u\n",
-		   c->mappings_avail, c->mirrors_avail);
+	seq_printf(file, "\nmappings_avail %u\nmirrors_avail %u\nmappings_max %u\nusable",
+		   c->mappings_avail, c->mirrors_avail, c->mappings_max);
+	list_for_each_entry(s, &c->usable, node)
+		seq_printf(file, " 0x%llx-0x%llx", s->first, s->last);
+	seq_putc(file, '\n');
 	mutex_lock(&c->mirror_lock);
 	seq_printf(file, "waiting %u\n", c->nr_revoked);
 	if (c->refused)

@@ -6,8 +6,12 @@
  * and refuses. An ioctl first reads its struct and makes every check that needs no
  * lock, and only then takes container->lock.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/err.h>
 #include <linux/iommu.h>
 #include <linux/overflow.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
@@ -20,6 +24,7 @@
 #include "ioctl.h"
 #include "mapping.h"
 #include "query.h"
+#include "reason.h"
 #include "span.h"
 #include "stats.h"
 #include "trace.h"
@@ -174,6 +179,36 @@ static bool iova_is_aligned(const struct container *c, u64 bits)
 	return !(bits & (container_granule(c) - 1));
 }
 
+static int refuse_unaligned(struct container *c)
+{
+	reason_set(c, "not aligned to the IOMMU's pages of %llu bytes",
+		   container_granule(c));
+	return -EINVAL;
+}
+
+/*
+ * Tell of a MAP_DMA that failed. Not of -ERESTARTNOINTR: the kernel calls the ioctl
+ * again, and the program sees no error.
+ */
+static void tell_refused(struct container *c,
+			 const struct vfio_iommu_type1_dma_map *map, int error)
+{
+	lockdep_assert_held(&c->lock);
+	if (error == -ERESTARTNOINTR)
+		return;
+	if (!c->reason[0])
+		reason_set(c, "%s", error == -ENOMEM ? "no memory" :
+			   error == -EINTR ? "interrupted by a signal" :
+			   "the IOMMU driver's or another part of the kernel's error");
+	stats_refused(error);
+	trace_refuse(c, map->iova, map->vaddr, map->size, error);
+	if (c->reason_loud)
+		pr_warn_ratelimited("%s[%d]: MAP_DMA of IOVA 0x%llx, %llu bytes, from user address 0x%llx refused (%pe): %s\n",
+				    current->comm, task_pid_nr(current),
+				    map->iova, map->size, map->vaddr,
+				    ERR_PTR(error), c->reason);
+}
+
 static long map_dma(struct container *c, void __user *arg)
 {
 	const size_t minsz = offsetofend(struct vfio_iommu_type1_dma_map, size);
@@ -204,18 +239,16 @@ static long map_dma(struct container *c, void __user *arg)
 		return -EINVAL;
 
 	container_lock(c);
+	reason_clear(c);
 	if (!iova_is_aligned(c, map.iova | map.vaddr | map.size))
-		ret = -EINVAL;
+		ret = refuse_unaligned(c);
 	else if (vaddr_only)
 		ret = mapping_set_vaddr(c, map.iova, map.vaddr, map.size);
 	else
 		ret = mapping_map(c, map.iova, map.vaddr, map.size, prot);
+	if (ret)
+		tell_refused(c, &map, ret);
 	mutex_unlock(&c->lock);
-	/* -ERESTARTNOINTR: the kernel calls the ioctl again, and the program sees no error */
-	if (ret && ret != -ERESTARTNOINTR) {
-		stats_refused(ret);
-		trace_refuse(c, map.iova, map.vaddr, map.size, ret);
-	}
 	return ret;
 }
 

@@ -35,6 +35,7 @@
 #include "mirror.h"
 #include "owner.h"
 #include "pinned.h"
+#include "reason.h"
 #include "span.h"
 #include "stats.h"
 #include "trace.h"
@@ -146,6 +147,30 @@ static int mapping_populate(struct container *c, struct mapping *m)
 	return 0;
 }
 
+static int refuse_overlap(struct container *c, const struct mapping *m)
+{
+	reason_set(c, "IOVAs 0x%llx to 0x%llx are mapped already, by %s[%d]",
+		   (u64)m->node.start, (u64)m->node.last, m->task->comm,
+		   m->task->tgid);
+	return -EEXIST;
+}
+
+/*
+ * Name the span of usable IOVAs that the range leaves: the one in which it begins, else
+ * the next one above its beginning, else the highest one.
+ */
+static int refuse_unusable(struct container *c, u64 iova)
+{
+	const struct span *s;
+
+	list_for_each_entry(s, &c->usable, node)
+		if (s->last >= iova || list_is_last(&s->node, &c->usable))
+			break;
+	reason_set_loud(c, "not all in the usable IOVAs 0x%llx to 0x%llx",
+			s->first, s->last);
+	return -EINVAL;
+}
+
 /**
  * mapping_map() - Map memory of the calling process
  * @c: the container, its lock held
@@ -168,12 +193,16 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 	int ret = 0;
 
 	lockdep_assert_held(&c->lock);
-	if (mapping_first(c, iova, last))
-		return -EEXIST;
-	if (!c->mappings_avail)
+	m = mapping_first(c, iova, last);
+	if (m)
+		return refuse_overlap(c, m);
+	if (!c->mappings_avail) {
+		reason_set_loud(c, "the container has its %u mappings (dma_entry_limit)",
+				c->mappings_max);
 		return -ENOSPC;
+	}
 	if (!list_empty(&c->usable) && !spans_contain(&c->usable, iova, last))
-		return -EINVAL;
+		return refuse_unusable(c, iova);
 
 	m = mapping_create(iova, vaddr, size, prot);
 	if (!m)
@@ -181,8 +210,11 @@ int mapping_map(struct container *c, u64 iova, u64 vaddr, u64 size, int prot)
 
 	if (!list_empty(&c->domains))
 		ret = mapping_populate(c, m);
-	if (!ret)
+	if (!ret) {
 		ret = dirty_track(c, m);
+		if (ret == -EINVAL)
+			reason_set(c, "too large for the dirty log, which is on");
+	}
 	if (ret) {
 		mapping_destroy(c, m);
 		return ret;
@@ -580,10 +612,14 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 	int ret;
 
 	lockdep_assert_held(&c->lock);
-	if (!m)
+	if (!m) {
+		reason_set(c, "nothing is mapped there that could get a new user address");
 		return -ENOENT;
-	if (!m->stale || m->node.start != iova || m->node.last != last)
+	}
+	if (!m->stale || m->node.start != iova || m->node.last != last) {
+		reason_set(c, "these are not exactly the IOVAs of a mapping without a user address");
 		return -EINVAL;
+	}
 
 	old_vaddr = m->vaddr;
 	m->vaddr = untagged_addr((unsigned long)vaddr);

@@ -113,6 +113,7 @@
 #include "extent.h"
 #include "mirror.h"
 #include "owner.h"
+#include "reason.h"
 #include "span.h"
 #include "stats.h"
 #include "trace.h"
@@ -965,14 +966,19 @@ static int mirror_establish_first(struct mirror *m, struct segment *replaced)
 	int ret = mirror_establish(m, UINT_MAX, old);
 
 	if (ret == -ENXIO) {
-		if (!old)
+		if (!old) {
+			reason_set_loud(m->container, "the memory of %s is off, or it is being reset",
+					m->backing.name);
 			return -EFAULT;
+		}
 		mirror_begin_revoked(m, old);
 		ret = 0;
 	}
 	/* fail if an UNMAP event took a part: a new mapping must have no hole */
-	if (!ret && READ_ONCE(m->cuts))
+	if (!ret && READ_ONCE(m->cuts)) {
+		reason_set(m->container, "a part of the memory was unmapped meanwhile");
 		ret = -EFAULT;
+	}
 	return ret;
 }
 
@@ -1009,13 +1015,16 @@ struct segment *mirror_map(struct container *c, struct mapping *mapping,
 	int ret;
 
 	lockdep_assert_held(&c->lock);
-	ret = backing_find(mm, first, first + size - 1, mapping->prot, &b);
+	ret = backing_find(c, mm, first, first + size - 1, mapping->prot, &b);
 	if (ret)
 		return ERR_PTR(ret);
 	if (replaced && b.last != first + size - 1)
 		return ERR_PTR(-EFAULT);
-	if (!c->mirrors_avail)
+	if (!c->mirrors_avail) {
+		reason_set_loud(c, "the container has its %u mirrors (dma_entry_limit)",
+				c->mappings_max);
 		return ERR_PTR(-ENOSPC);
+	}
 
 	m = mirror_create(c, mapping, mm, offset, first, &b);
 	if (!m)

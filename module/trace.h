@@ -170,6 +170,7 @@ TRACE_EVENT(restore,
 
 TRACE_EVENT(refuse,
 
+	/* the caller holds container->lock, which guards the reason */
 	TP_PROTO(const struct container *c, u64 iova, u64 vaddr, u64 size,
 		 int error),
 
@@ -181,6 +182,9 @@ TRACE_EVENT(refuse,
 		__field(u64, vaddr)
 		__field(u64, size)
 		__field(int, error)
+		__field(pid_t, owner)
+		__array(char, comm, TASK_COMM_LEN)
+		__array(char, reason, REASON_LEN)
 	),
 
 	TP_fast_assign(
@@ -189,11 +193,15 @@ TRACE_EVENT(refuse,
 		__entry->vaddr = vaddr;
 		__entry->size = size;
 		__entry->error = error;
+		__entry->owner = task_tgid_nr(current);
+		strscpy_pad(__entry->comm, current->comm, TASK_COMM_LEN);
+		strscpy_pad(__entry->reason, c->reason, REASON_LEN);
 	),
 
-	TP_printk("container=%u iova=0x%llx size=0x%llx vaddr=0x%llx error=%d",
-		  __entry->container, __entry->iova, __entry->size,
-		  __entry->vaddr, __entry->error)
+	TP_printk("container=%u owner=%d iova=0x%llx size=0x%llx vaddr=0x%llx error=%d comm=%s reason=%s",
+		  __entry->container, __entry->owner, __entry->iova,
+		  __entry->size, __entry->vaddr, __entry->error, __entry->comm,
+		  __entry->reason)
 );
 
 #endif

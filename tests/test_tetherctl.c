@@ -489,6 +489,15 @@ static void doctor_names_who_holds_what(void **state)
 	json_decref(json);
 }
 
+static void debugfs_has_the_usable_iovas(void **state)
+{
+	static const char *const summary[] = { "sh", "-c",
+		"grep -Ex 'usable( 0x[0-9a-f]+-0x[0-9a-f]+)+' /sys/kernel/debug/vfio_type1/*/summary",
+		NULL };
+
+	assert_int_equal(command_run(&ctl, summary), 0);
+}
+
 static bool instance_is_left(void)
 {
 	DIR *dir = opendir("/sys/kernel/tracing/instances");
@@ -841,6 +850,7 @@ static const struct CMUnitTest tests[] = {
 	TETHER(metrics_outlive_their_mappings, mapped, heal),
 	TETHER(metrics_are_whole_or_none, mapped, heal),
 	TETHER(doctor_names_who_holds_what, mapped, heal),
+	TETHER(debugfs_has_the_usable_iovas, mapped, heal),
 	TETHER(watch_tells_what_happens, mapped, heal),
 	TETHER(watch_tells_when_it_happened, mapped, heal),
 	TETHER(watch_can_be_of_one_device_or_container, mapped, heal),

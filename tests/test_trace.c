@@ -9,11 +9,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backend.h"
+#include "kmsg.h"
+#include "proc.h"
 #include "rig.h"
 #include "trace.h"
 
 #define RAM_LEN		(4 * PAGE)
 #define IOVA_RAM	(IOVA + RIG_LEN)
+#define HIGH		(1ULL << 60)
 
 static char owner[32], ram_iova[32], ram_size[32];
 static const char rig_iova[] = "iova=0x2000000000";
@@ -178,13 +182,16 @@ static void refusals_are_traced(void **state)
 {
 	refused(EEXIST, vfio_dma_map(&rig.container, rig.map, IOVA, PAGE,
 				     VFIO_DMA_RW));
-	assert_non_null(trace_find("refuse", rig_iova, "size=0x1000 ",
-				   "error=-17", NULL));
+	assert_non_null(trace_find("refuse", rig_iova, "size=0x1000 ", owner,
+				   "error=-17 comm=test_trace",
+				   "reason=IOVAs 0x2000000000 to 0x2000ffffff are mapped already, by test_trace[",
+				   NULL));
 	munmap(rig.map + PAGE, PAGE);
 	ok(trace_clear());
 	refused(EFAULT, vfio_dma_map(&rig.container, rig.map + PAGE, IOVA_RAM,
 				     PAGE, VFIO_DMA_RW));
-	assert_non_null(trace_find("refuse", ram_iova, "error=-14", NULL));
+	assert_non_null(trace_find("refuse", ram_iova, "error=-14",
+				   " has no memory", NULL));
 	/*
 	 * If MAP_DMA fails after it has mapped a part, the part's unmap is traced, too.
 	 */
@@ -193,6 +200,66 @@ static void refusals_are_traced(void **state)
 	assert_int_equal(trace_count("map"), 1);
 	assert_int_equal(trace_count("unmap"), 1);
 	assert_int_equal(trace_count("refuse"), 2);
+}
+
+static void refused_and_logged(int error, void *at, uint64_t iova, const char *reason)
+{
+	int log = kmsg_open();
+
+	refused(error, vfio_dma_map(&rig.container, at, iova, PAGE, VFIO_DMA_RW));
+	if (!kmsg_says(log, reason))
+		broken("not logged: %s", reason);
+	close(log);
+	assert_non_null(trace_find("refuse", owner, reason, NULL));
+}
+
+static void the_log_tells_what_an_operator_can_change(void **state)
+{
+	void *ram = get_ram();
+	int log;
+
+	ok(trace_clear());
+	/* Some IOMMUs can translate every IOVA. */
+	if (!vfio_dma_map(&rig.container, ram, HIGH, PAGE, VFIO_DMA_RW))
+		ok(vfio_dma_unmap(&rig.container, HIGH, PAGE, NULL));
+	else
+		refused_and_logged(EINVAL, ram, HIGH, "not all in the usable IOVAs 0x");
+	ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
+	ok(vfio_decoding(&rig.device, false));
+	refused_and_logged(EFAULT, rig.map, IOVA,
+			   "the memory of " TARGET " is off, or it is being reset");
+	ok(vfio_decoding(&rig.device, true));
+
+	/* A mistake of the program's is traced only. */
+	log = kmsg_open();
+	ok(vfio_dma_map(&rig.container, ram, IOVA, PAGE, VFIO_DMA_RW));
+	refused(EEXIST, vfio_dma_map(&rig.container, ram, IOVA, PAGE, VFIO_DMA_RW));
+	assert_false(kmsg_says(log, "MAP_DMA of IOVA"));
+	close(log);
+	munmap(ram, RAM_LEN);
+}
+
+static void the_log_tells_that_a_limit_is_reached(void **state)
+{
+	const char *limit = backend_parameter("dma_entry_limit");
+	struct vfio_container container, saved = rig.container;
+	struct vfio_device device;
+	void *ram = get_ram();
+
+	ok(trace_clear());
+	ok(vfio_device_bind(TARGET2));
+	ok(proc_write_file(limit, "1"));
+	ok(vfio_container_open(&container, VFIO_TYPE1v2_IOMMU));
+	ok(vfio_device_open(&device, &container, TARGET2));
+	ok(proc_write_file(limit, "65535"));
+	ok(vfio_dma_map(&container, ram, IOVA, PAGE, VFIO_DMA_RW));
+	rig.container = container;
+	refused_and_logged(ENOSPC, ram, IOVA + PAGE,
+			   "the container has its 1 mappings (dma_entry_limit)");
+	rig.container = saved;
+	vfio_device_close(&device);
+	vfio_container_close(&container);
+	munmap(ram, RAM_LEN);
 }
 
 static void memory_that_is_not_mapped_any_more_is_not_traced(void **state)
@@ -214,6 +281,8 @@ static const struct CMUnitTest tests[] = {
 	TETHER(mprotect_is_traced, mapped, rig_heal),
 	TETHER(exit_is_traced_with_its_owner, rig_unmapped, rig_heal),
 	TETHER(refusals_are_traced, mapped, rig_heal),
+	TETHER(the_log_tells_what_an_operator_can_change, mapped, rig_heal),
+	TETHER(the_log_tells_that_a_limit_is_reached, mapped, rig_heal),
 	TETHER(memory_that_is_not_mapped_any_more_is_not_traced, mapped,
 	       rig_heal),
 };
