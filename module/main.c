@@ -23,6 +23,7 @@
 #include "ioctl.h"
 #include "mirror.h"
 #include "owner.h"
+#include "params.h"
 
 static void *type1_open(unsigned long type)
 {
@@ -175,6 +176,8 @@ static int __init type1_init(void)
 	ret = vfio_register_iommu_driver(&type1_ops);
 	if (ret)
 		goto err_debug;
+	pr_info("version " TETHER_VERSION ", strict_mmio_maps=%c\n",
+		strict_mmio_maps ? 'Y' : 'N');
 	return 0;
 
 err_debug:

@@ -724,6 +724,8 @@ static void status_names_processes_of_the_in_tree_driver(void **state)
 	says("module    vfio_iommu_tether, beside the in-tree driver");
 	says("strict_mmio_maps=Y");
 	says("in-tree   module, containers: 1\n");
+	must("dmesg | grep -q 'vfio_iommu_tether: version " TETHER_VERSION
+	     ", strict_mmio_maps=Y$'");
 	runs("status", "--json", 0);
 	json = as_json();
 	text_is(json, "module", "vfio_iommu_tether");
