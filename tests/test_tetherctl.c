@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,6 +29,7 @@
 
 #define RAM_LEN		(4 * PAGE)
 #define IOVA_RAM	(IOVA + RIG_LEN)
+#define GUARD		"/etc/modprobe.d/tether-guard.conf"
 #define MANY		3000u
 
 static struct command ctl;
@@ -706,6 +708,7 @@ static int without_beside(void **state)
 {
 	end_holder();
 	unlink(CONF);
+	unlink(GUARD);
 	vfio_device_close(&rig.device);
 	vfio_container_close(&rig.container);
 	must("use-backend tether");
@@ -834,6 +837,51 @@ static void watch_notices_a_reload(void **state)
 	assert_int_equal(command_finish(&ctl, SIGINT), 0);
 }
 
+/* Beside the in-tree module the guard can be turned on, and works when that has gone. */
+static void guard_is_a_file_of_modprobe(void **state)
+{
+	const char *const as_text[] = { "tetherctl", "guard", "status", "--json",
+					NULL };
+	struct stat file;
+	json_t *json;
+
+	end_holder();
+	runs("guard", "status", 1);
+	says("guard     off: modprobe may load the kernel's own");
+	runs("guard", "on", 0);
+	says("on: nothing but tether");
+	says("still loaded: rmmod vfio_iommu_type1");
+	ok(stat(GUARD, &file));
+	assert_int_equal(file.st_mode, S_IFREG | 0644);
+	must("grep -q '^install vfio_iommu_type1 .* modprobe vfio_iommu_tether ' " GUARD);
+	must("[ $(ls /etc/modprobe.d | grep -c guard) = 1 ]");
+	runs("guard", "status", 1);
+	says("guard     on: the in-tree driver was loaded before");
+	must("rmmod vfio_iommu_type1");
+	runs("guard", "status", 0);
+	says("guard     on: nothing but tether");
+	assert_int_equal(command_run(&ctl, as_text), 0);
+	json = as_json();
+	assert_true(json_is_true(json_object_get(json, "on")));
+	assert_true(json_is_true(json_object_get(json, "works")));
+	json_decref(json);
+	runs("guard", "off", 0);
+	says("off: modprobe loads the kernel's own");
+	assert_int_equal(access(GUARD, F_OK), -1);
+	runs("guard", "off", 0);
+	says("it was not on");
+}
+
+static void guard_is_not_for_tether_in_place(void **state)
+{
+	runs("guard", "on", 1);
+	says("vfio_iommu_type1 is tether's own module");
+	assert_int_equal(access(GUARD, F_OK), -1);
+	runs("guard", "up", 2);
+	runs("guard", NULL, 2);
+	runs("status", "on", 2);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(status_tells_whether_it_is_in_force, NULL, NULL),
 	TEST(without_tether_there_is_nothing_to_read, NULL, NULL),
@@ -866,6 +914,8 @@ static const struct CMUnitTest tests[] = {
 	       without_beside),
 	TETHER(watch_notices_a_reload, with_beside, without_beside),
 	TETHER(in_tree_that_is_loaded_last_is_found, with_beside, without_beside),
+	TETHER(guard_is_a_file_of_modprobe, with_beside, without_beside),
+	TETHER(guard_is_not_for_tether_in_place, NULL, NULL),
 };
 
 TEST_MAIN(tests, rig_open, rig_close)

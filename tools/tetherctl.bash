@@ -19,8 +19,12 @@ _tetherctl()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
+	guard)
+		mapfile -t COMPREPLY < <(compgen -W 'on off status' -- "$cur")
+		return
+		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W \
-		'status maps devices watch metrics doctor help --json --device --container --output --per-device --help --version' -- "$cur")
+		'status maps devices watch metrics doctor guard help --json --device --container --output --per-device --help --version' -- "$cur")
 }
 complete -F _tetherctl tetherctl

@@ -28,6 +28,7 @@ static const struct command {
 	{ "watch", do_watch, JSON | DEVICE | CONTAINER },
 	{ "metrics", do_metrics, METRICS },
 	{ "doctor", do_doctor, JSON },
+	{ "guard", do_guard, JSON },
 };
 
 static const char doc[] =
@@ -39,13 +40,14 @@ static const char doc[] =
 	"  watch    what happens, as it happens\n"
 	"  metrics  numbers for node_exporter's textfile collector\n"
 	"  doctor   what is wrong with this machine\n"
+	"  guard    on, off or status: may modprobe load the in-tree driver\n"
 	"  help     this text\n"
 	"\n"
-	"Exit status: 0 all is well; 1 not in force, or doctor found something; 2 usage, or\n"
-	"no such device; 3 it cannot be read.";
+	"Exit status: 0 all is well; 1 not in force, doctor found something, or the guard does\n"
+	"not work; 2 usage, or no such device; 3 it cannot be read or written.";
 
 static const struct argp_option options[] = {
-	{ "json", 'j', NULL, 0, "as JSON (all but metrics; watch: an object on each line)", 0 },
+	{ "json", 'j', NULL, 0, "as JSON (all but metrics and guard on, off; watch: an object on each line)", 0 },
 	{ "device", 'd', "DEVICE", 0,
 	  "only the memory of devices that this names, as lspci -s does (maps, devices, watch)", 0 },
 	{ "container", 'c', "NUMBER", 0,
@@ -86,9 +88,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->options.per_device = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (a->command)
+		if (!a->command)
+			a->command = arg;
+		else if (!strcmp(a->command, "guard") && !a->options.argument)
+			a->options.argument = arg;
+		else
 			argp_usage(state);
-		a->command = arg;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_usage(state);

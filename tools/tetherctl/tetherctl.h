@@ -29,6 +29,7 @@ struct options {
 	long container;		/* show only this container's, or -1 for all */
 	const char *output;	/* the file to write to, or NULL for stdout */
 	const char *device;	/* show only the devices that this names, or NULL for all */
+	const char *argument;	/* of guard: what to do; or NULL */
 };
 
 #define DEBUGFS	"/sys/kernel/debug/vfio_type1"
@@ -171,5 +172,6 @@ int do_devices(const struct options *o);
 int do_watch(const struct options *o);
 int do_metrics(const struct options *o);
 int do_doctor(const struct options *o);
+int do_guard(const struct options *o);
 
 #endif
