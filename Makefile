@@ -43,7 +43,7 @@ help:
 	@echo "make clients    run Debian's own VFIO programs on both modules"
 	@echo 'make model      check the protocol, and mutants of it, with spin'
 	@echo 'make module     build the module, for the running kernel  [KVER=version] [STRICT_ONLY=1] [BESIDE=1]'
-	@echo 'make deb        build and try the packages tether-dkms and tether-tools'
+	@echo 'make deb        build and try the packages tether-dkms and tether-tools [SUITE=bookworm]'
 	@echo 'make tools      build tetherctl'
 	@echo 'make tests      build the test programs'
 	@echo 'make lab        fetch the kernel and build the guest'
@@ -188,13 +188,15 @@ model: deps
 tools: deps-tools
 	$(step) tools.log 'tetherctl' $(MAKE) -C tools
 
-# Builds the Debian packages, and installs and removes them in a chroot
-# (packaging/test-deb).
-deb:
+# Builds the Debian packages, and installs and removes them in chroots of bookworm and
+# trixie, or with SUITE=bookworm in one of them (packaging/test-deb).
+deb: packages
+	@packaging/test-deb $(SUITE)
+	@ls build/deb/*.deb
+
+packages:
 	@lab/deps deb
 	$(step) deb.log 'tether-dkms, tether-tools' packaging/build-deb
-	@packaging/test-deb
-	@ls build/deb/*.deb
 
 # If the kernel has the backend built in, modprobe loads no module of that name, although
 # modinfo shows its file. So install refuses then.
@@ -219,6 +221,6 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
-.PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb fetch lab guest demo \
+.PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb packages fetch lab guest demo \
 	test check probes debug-test matrix reach beside differential stress fuzz bench bench-guest \
 	clients model install uninstall clean
