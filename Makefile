@@ -44,6 +44,7 @@ help:
 	@echo 'make model      check the protocol, and mutants of it, with spin'
 	@echo 'make module     build the module, for the running kernel  [KVER=version] [STRICT_ONLY=1] [BESIDE=1]'
 	@echo 'make deb        build and try the packages tether-dkms and tether-tools [SUITE=bookworm]'
+	@echo 'make test-install  install them in a booted Debian that uses VFIO [SUITE=trixie]'
 	@echo 'make tools      build tetherctl'
 	@echo 'make tests      build the test programs'
 	@echo 'make lab        fetch the kernel and build the guest'
@@ -198,6 +199,11 @@ packages:
 	@lab/deps deb
 	$(step) deb.log 'tether-dkms, tether-tools' packaging/build-deb
 
+# Boots a Debian system that a program uses VFIO in, installs the packages there, and boots
+# it again (packaging/test-install).
+test-install: deps packages
+	@packaging/test-install $(or $(SUITE),bookworm)
+
 # If the kernel has the backend built in, modprobe loads no module of that name, although
 # modinfo shows its file. So install refuses then.
 install:
@@ -221,6 +227,6 @@ uninstall:
 clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
-.PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb packages fetch lab guest demo \
+.PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb packages test-install fetch lab guest demo \
 	test check probes debug-test matrix reach beside differential stress fuzz bench bench-guest \
 	clients model install uninstall clean
