@@ -748,7 +748,7 @@ static void status_names_processes_of_the_in_tree_driver(void **state)
 	end_holder();
 	runs("status", NULL, 0);
 	says("in-tree   module, containers: 0, idle\n");
-	says("next      modprobe -r vfio_iommu_type1");
+	says("next      rmmod vfio_iommu_type1");
 	must("rmmod vfio_iommu_type1");
 	runs("status", NULL, 0);
 	says("in-tree   none\n");

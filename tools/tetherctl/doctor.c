@@ -134,7 +134,7 @@ static void check_loaded(const char *meant)
 			say(false, "module loaded: the kernel's own: stop all VFIO programs, modprobe -r vfio_iommu_type1, modprobe vfio_iommu_type1");
 		break;
 	case BACKEND_BEHIND:
-		say(false, "the kernel's own vfio_iommu_type1 was loaded after tether, and serves new containers: modprobe -r vfio_iommu_type1");
+		say(false, "the kernel's own vfio_iommu_type1 was loaded after tether, and serves new containers: rmmod vfio_iommu_type1");
 		break;
 	default:
 		say(true, "module loaded: %s", version);
@@ -176,7 +176,7 @@ static void check_in_tree(void)
 	if (use.containers < 0)
 		warn("how many containers the in-tree driver has cannot be told");
 	if (tether_module() && use.driver == IN_TREE_MODULE && !use.containers)
-		warn("the in-tree driver is idle: modprobe -r vfio_iommu_type1");
+		warn("the in-tree driver is idle: rmmod vfio_iommu_type1");
 	free(use.v);
 }
 

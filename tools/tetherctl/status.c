@@ -27,7 +27,7 @@ static const struct verdict verdicts[] = {
 	},
 	[BACKEND_BEHIND] = { false,
 		"the kernel's own vfio_iommu_type1 was loaded after tether, and serves new containers",
-		"modprobe -r vfio_iommu_type1; if it is in use: stop its programs first, or stop all others, and load vfio_iommu_tether again",
+		"rmmod vfio_iommu_type1; if it is in use: stop its programs first, or stop all others, and load vfio_iommu_tether again",
 	},
 	[BACKEND_IN_PLACE] = { true,
 		"device memory is revoked before it goes", "nothing",
@@ -54,7 +54,7 @@ static struct verdict judge(const struct in_tree_use *use)
 			"restart or migrate the programs whose containers are the in-tree driver's",
 		};
 	if (use->driver == IN_TREE_MODULE && !use->containers)
-		v.next = "modprobe -r vfio_iommu_type1, which is idle";
+		v.next = "rmmod vfio_iommu_type1, which is idle";
 	return v;
 }
 
