@@ -33,7 +33,13 @@
 #define MANY		3000u
 
 static struct command ctl;
+static struct vfio_container other;
 static void *ram;
+
+static void must(const char *command)
+{
+	assert_int_equal(system(command), 0);
+}
 
 static int run(const char *command, const char *option)
 {
@@ -206,7 +212,6 @@ static void maps_lists_each_part_of_a_mapping(void **state)
 	json_decref(json);
 }
 
-static struct vfio_container other;
 static struct emu emu;
 
 static int with_emulated(void **state)
@@ -491,6 +496,61 @@ static void doctor_names_who_holds_what(void **state)
 	json_decref(json);
 }
 
+/* Has the command run programs of a directory of its own first, with this text as output. */
+static void pretend(const char *program, const char *output)
+{
+	char path[64];
+	FILE *file;
+
+	must("mkdir -p /tmp/pretend");
+	snprintf(path, sizeof(path), "/tmp/pretend/%s", program);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "#!/bin/sh\necho '%s'\n", output);
+	fclose(file);
+	assert_int_equal(chmod(path, 0755), 0);
+	setenv("PATH", "/tmp/pretend:/sbin:/bin:/tests/bin", 1);
+}
+
+static int end_pretence(void **state)
+{
+	setenv("PATH", "/sbin:/bin:/tests/bin", 1);
+	must("rm -rf /tmp/pretend /boot");
+	return 0;
+}
+
+static void doctor_sees_that_another_module_is_installed(void **state)
+{
+	pretend("modinfo", "0123456789ABCDEF");
+	runs("doctor", NULL, 1);
+	says("WARN the installed vfio_iommu_");
+	says("(source 0123456789ABCDEF) is not the one that is loaded");
+	must("cat /sys/module/vfio_iommu_*/srcversion >/tmp/source");
+	must("mkdir -p /tmp/pretend; printf '#!/bin/sh\\ncat /tmp/source\\n' >/tmp/pretend/modinfo");
+	runs("doctor", NULL, 1);
+	if (strstr(ctl.text, "is not the one that is loaded"))
+		broken("it is the one that is loaded: %s", ctl.text);
+}
+
+static void doctor_blames_the_initramfs(void **state)
+{
+	const char *blame = "has the kernel's own vfio_iommu_type1 and no tether";
+
+	must("mkdir -p /boot; : >/boot/initrd.img-$(uname -r)");
+	pretend("lsinitramfs", "usr/lib/modules/x/kernel/drivers/vfio/vfio_iommu_type1.ko");
+	runs("doctor", NULL, 1);
+	says(on_tether() ? "WARN /boot/initrd.img-" : "BAD  /boot/initrd.img-");
+	says(blame);
+	pretend("lsinitramfs", "usr/lib/modules/x/updates/dkms/vfio_iommu_type1.ko");
+	runs("doctor", NULL, 1);
+	if (strstr(ctl.text, blame))
+		broken("it has tether: %s", ctl.text);
+	pretend("lsinitramfs", "usr/lib/modules/x/kernel/drivers/vfio/vfio.ko");
+	runs("doctor", NULL, 1);
+	if (strstr(ctl.text, blame))
+		broken("it has neither: %s", ctl.text);
+}
+
 static void debugfs_has_the_usable_iovas(void **state)
 {
 	static const char *const summary[] = { "sh", "-c",
@@ -670,11 +730,6 @@ static void reading_disturbs_nobody(void **state)
 #define CONF		"/etc/modprobe.d/test.conf"
 
 static pid_t holder;	/* a process whose container is the in-tree driver's */
-
-static void must(const char *command)
-{
-	assert_int_equal(system(command), 0);
-}
 
 /* In the child: one container that has a driver, two files of it, and one that has none. */
 static bool hold_container(void *unused)
@@ -900,6 +955,8 @@ static const struct CMUnitTest tests[] = {
 	TETHER(metrics_outlive_their_mappings, mapped, heal),
 	TETHER(metrics_are_whole_or_none, mapped, heal),
 	TETHER(doctor_names_who_holds_what, mapped, heal),
+	TETHER(doctor_sees_that_another_module_is_installed, NULL, end_pretence),
+	TEST(doctor_blames_the_initramfs, NULL, end_pretence),
 	TETHER(debugfs_has_the_usable_iovas, mapped, heal),
 	TETHER(watch_tells_what_happens, mapped, heal),
 	TETHER(watch_tells_when_it_happened, mapped, heal),

@@ -141,6 +141,34 @@ static void check_loaded(const char *meant)
 	}
 }
 
+/* Is the module that modprobe would load now the one that is loaded? */
+static void check_upgrade(const char *meant)
+{
+	char command[96], installed[64], loaded[64];
+
+	if (!tether_module() || module_line("srcversion", loaded, sizeof(loaded)))
+		return;
+	snprintf(command, sizeof(command), "modinfo -F srcversion %s 2>/dev/null", meant);
+	ask(command, installed, sizeof(installed));
+	if (installed[0] && loaded[0] && strcmp(installed, loaded))
+		warn("the installed %s (source %s) is not the one that is loaded (source %s): it is used after the next boot, or once tether is unloaded and loaded again",
+		     meant, installed, loaded);
+}
+
+static void check_initramfs(void)
+{
+	char path[256];
+
+	if (read_initramfs(path, sizeof(path)) != INITRAMFS_IN_TREE)
+		return;
+	if (backend() == BACKEND_OTHER)
+		say(false, "%s has the kernel's own vfio_iommu_type1 and no tether, so the former is loaded at boot: update-initramfs -u, or dracut -f, and reboot",
+		    path);
+	else
+		warn("%s has the kernel's own vfio_iommu_type1 and no tether: update-initramfs -u, or dracut -f, before the next boot",
+		     path);
+}
+
 static void check_module(void)
 {
 	const char *meant = module_meant();
@@ -155,6 +183,8 @@ static void check_module(void)
 		    ": tether is not installed for this kernel");
 	else
 		say(false, "modprobe finds no %s", meant);
+	check_upgrade(meant);
+	check_initramfs();
 	if (tether_module())
 		say(strict(), "strict_mmio_maps is %s", strict() ? "on" :
 		    "off: memory of any driver may be mapped");

@@ -119,6 +119,14 @@ struct memlock {
 	uint64_t limit;		/* UINT64_MAX: none that binds the process */
 };
 
+/* Which type1 drivers the initramfs has. */
+enum initramfs {
+	INITRAMFS_UNKNOWN,
+	INITRAMFS_NEITHER,
+	INITRAMFS_IN_TREE,	/* and no tether */
+	INITRAMFS_TETHER,
+};
+
 /* module.c */
 enum backend backend(void);
 bool in_force(void);
@@ -146,6 +154,9 @@ void device_must_exist(const char *wanted);
 /* process.c */
 void owner_name(int pid, char *text, size_t size);	/* "-" if the process has ended */
 bool read_memlock(int pid, struct memlock *m);		/* false if it has ended */
+
+/* initramfs.c; path: the initramfs of the running kernel */
+enum initramfs read_initramfs(char *path, size_t size);
 
 /* state.c */
 unsigned long tainted(void);
