@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -329,6 +330,47 @@ static void no_such_device_is_an_error(void **state)
 		says("tetherctl: no such device: ");
 		runs("devices", option, 2);
 	}
+}
+
+static struct vfio_device idle;
+
+/* In the child: a group and a container are open, and nothing is mapped. */
+static bool hold_idle(void *unused)
+{
+	struct rlimit limit = { .rlim_cur = 64 * MIB, .rlim_max = 64 * MIB };
+
+	vfio_container_close(&rig.container);
+	return !setrlimit(RLIMIT_MEMLOCK, &limit) &&
+	       !vfio_container_open(&other, VFIO_TYPE1v2_IOMMU) &&
+	       !vfio_device_open(&idle, &other, TARGET2);
+}
+
+/* It answers who keeps a device busy that nobody maps. */
+static void devices_names_those_who_map_nothing(void **state)
+{
+	json_t *json, *one;
+	pid_t child;
+
+	ok(vfio_device_bind(TARGET2));
+	child = proc_spawn(hold_idle, NULL);
+	assert_true(child > 0);
+	runs("devices", "--json", 0);
+	json = as_json();
+	one = find(json, "users", "pid", child);
+	assert_false(json_is_true(json_object_get(one, "maps_memory")));
+	assert_true(number(one, "containers") > 0 && number(one, "devices") > 0);
+	assert_true(json_array_size(json_object_get(one, "groups")) > 0);
+	one = find(json, "users", "pid", getpid());
+	assert_true(json_is_true(json_object_get(one, "maps_memory")));
+	assert_true(number(one, "locked") >= (long long)RAM_LEN);
+	json_decref(json);
+	runs("devices", "--device=" TARGET2, 0);
+	says("=" TARGET2);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	runs("devices", "--device=" TARGET2, 0);
+	if (strstr(ctl.text, "=" TARGET2))
+		broken("the process has ended: %s", ctl.text);
 }
 
 /* Names have to be in their order, and this one among them. */
@@ -951,6 +993,7 @@ static const struct CMUnitTest tests[] = {
 	TETHER(devices_have_the_names_of_lspci, mapped, heal),
 	TETHER(no_such_device_is_an_error, mapped, heal),
 	TETHER(devices_names_the_holders, mapped, heal),
+	TETHER(devices_names_those_who_map_nothing, mapped, heal),
 	TETHER(metrics_are_text_for_a_collector, mapped, heal),
 	TETHER(metrics_outlive_their_mappings, mapped, heal),
 	TETHER(metrics_are_whole_or_none, mapped, heal),

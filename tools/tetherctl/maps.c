@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * maps: every stretch of memory that is mapped for DMA. devices: the same,
- * summed up by device and holder.
+ * maps: every stretch of memory that is mapped for DMA. devices: the same, summed up by
+ * device and holder; and who has files of VFIO open.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -161,20 +161,101 @@ static void print_holding(const struct holding *h)
 	json_decref(list);
 }
 
+static bool has_mapping(const struct segments *s, int pid)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr; i++)
+		if (s->v[i].owner == pid)
+			return true;
+	return false;
+}
+
+/* The groups, as GROUP and the devices that it has. */
+static json_t *groups_json(const struct vfio_user *u)
+{
+	json_t *all = json_array();
+	unsigned int i;
+
+	for (i = 0; i < u->nr_groups; i++)
+		json_array_append_new(all, json_pack("{s:i, s:o}", "group", u->groups[i],
+						     "devices",
+						     group_devices(u->groups[i])));
+	return all;
+}
+
+static json_t *user_json(const struct vfio_user *u, const struct segments *s)
+{
+	return json_pack("{s:i, s:s, s:o, s:i, s:i, s:b, s:I, s:o}", "pid", u->pid,
+			 "command", u->command, "groups", groups_json(u),
+			 "containers", (int)u->containers,
+			 "devices", (int)u->devices,
+			 "maps_memory", has_mapping(s, u->pid),
+			 "locked", (json_int_t)u->memlock.locked,
+			 "memlock", u->memlock.limit == UINT64_MAX ? json_null() :
+			 json_integer(u->memlock.limit));
+}
+
+static json_t *users_json(const struct vfio_users *users, const struct segments *s)
+{
+	json_t *all = json_array();
+	size_t i;
+
+	for (i = 0; i < users->nr; i++)
+		json_array_append_new(all, user_json(&users->v[i], s));
+	return all;
+}
+
+static void print_user(const struct vfio_user *u, const struct segments *s)
+{
+	char locked[16], limit[16] = "none";
+	json_t *names, *one;
+	unsigned int i;
+	size_t j;
+
+	if (u->memlock.limit != UINT64_MAX)
+		human(u->memlock.limit, limit);
+	printf("%-7d %-15s %-4s %9s %9s %10u %7u ", u->pid, u->command,
+	       has_mapping(s, u->pid) ? "yes" : "no", human(u->memlock.locked, locked),
+	       limit, u->containers, u->devices);
+	for (i = 0; i < u->nr_groups; i++) {
+		names = group_devices(u->groups[i]);
+		printf(" %d", u->groups[i]);
+		json_array_foreach(names, j, one)
+			printf("%c%s", j ? ',' : '=', json_string_value(one));
+		json_decref(names);
+	}
+	putchar('\n');
+}
+
+static void print_users(const struct vfio_users *users, const struct segments *s)
+{
+	size_t i;
+
+	printf("\n%s%-7s %-15s %-4s %9s %9s %10s %7s  %s%s\n", paint(BOLD), "PID",
+	       "COMMAND", "MAPS", "LOCKED", "MEMLOCK", "CONTAINERS", "DEVICES",
+	       "OPEN GROUPS", paint(PLAIN));
+	for (i = 0; i < users->nr; i++)
+		print_user(&users->v[i], s);
+}
+
 int do_devices(const struct options *o)
 {
+	struct vfio_users users;
 	struct holding *v;
 	struct segments s;
 	size_t i, nr;
 
 	read_segments(&s, o);
+	read_users(&users, o->device);
 	v = sum_holdings(&s, &nr);
 	if (o->json) {
 		json_t *all = json_array();
 
 		for (i = 0; i < nr; i++)
 			json_array_append_new(all, holding_json(&v[i]));
-		return print_json(json_pack("{s:o, s:o}", "devices", all,
+		return print_json(json_pack("{s:o, s:o, s:o}", "devices", all,
+					    "users", users_json(&users, &s),
 					    "refused", refusals_json(&s)));
 	}
 	printf("%s%-14s %-7s %-15s %6s %7s %6s %5s  %s%s\n", paint(BOLD),
@@ -183,6 +264,8 @@ int do_devices(const struct options *o)
 	for (i = 0; i < nr; i++)
 		print_holding(&v[i]);
 	print_refusals(&s);
+	print_users(&users, &s);
+	free(users.v);
 	free(v);
 	return EXIT_GOOD;
 }

@@ -223,9 +223,9 @@ static int by_name(const void *a, const void *b)
 		      json_string_value(*(json_t *const *)b));
 }
 
-/* Adds the devices of an IOMMU group to the array. */
-static void add_group(json_t *devices, long long group)
+json_t *group_devices(long long group)
 {
+	json_t *devices = json_array();
 	char path[96];
 	struct dirent *entry;
 	DIR *dir;
@@ -237,16 +237,20 @@ static void add_group(json_t *devices, long long group)
 			json_array_append_new(devices, json_string(entry->d_name));
 	if (dir)
 		closedir(dir);
+	return devices;
 }
 
 json_t *container_devices(unsigned int container)
 {
 	json_t *groups = container_groups(container), *all = json_array(), *one;
-	json_t *sorted = json_array(), **v;
+	json_t *sorted = json_array(), *names, **v;
 	size_t i, n;
 
-	json_array_foreach(groups, i, one)
-		add_group(all, json_integer_value(one));
+	json_array_foreach(groups, i, one) {
+		names = group_devices(json_integer_value(one));
+		json_array_extend(all, names);
+		json_decref(names);
+	}
 	n = json_array_size(all);
 	v = calloc(n + 1, sizeof(*v));
 	if (!v)

@@ -119,6 +119,21 @@ struct memlock {
 	uint64_t limit;		/* UINT64_MAX: none that binds the process */
 };
 
+/* A process that has files of VFIO open. */
+struct vfio_user {
+	int pid;
+	char command[32];
+	int groups[64];		/* IOMMU groups; more than these are left out */
+	unsigned int nr_groups, containers, devices;
+	bool has_memlock;
+	struct memlock memlock;
+};
+
+struct vfio_users {
+	struct vfio_user *v;	/* to be freed */
+	size_t nr;
+};
+
 /* Which type1 drivers the initramfs has. */
 enum initramfs {
 	INITRAMFS_UNKNOWN,
@@ -155,6 +170,9 @@ void device_must_exist(const char *wanted);
 void owner_name(int pid, char *text, size_t size);	/* "-" if the process has ended */
 bool read_memlock(int pid, struct memlock *m);		/* false if it has ended */
 
+/* holders.c: those that have a group open with such a device; NULL for all */
+void read_users(struct vfio_users *all, const char *wanted);
+
 /* initramfs.c; path: the initramfs of the running kernel */
 enum initramfs read_initramfs(char *path, size_t size);
 
@@ -166,6 +184,7 @@ void read_segments(struct segments *s, const struct options *o);
 bool summary_number(unsigned int container, const char *word, uint64_t *value);
 struct holding *sum_holdings(const struct segments *s, size_t *nr);
 json_t *container_groups(unsigned int container);
+json_t *group_devices(long long group);	/* names of the devices of an IOMMU group */
 /* The devices that reach the container's mappings, sorted. */
 json_t *container_devices(unsigned int container);
 
