@@ -617,7 +617,7 @@ int mapping_set_vaddr(struct container *c, u64 iova, u64 vaddr, u64 size)
 		return -ENOENT;
 	}
 	if (!m->stale || m->node.start != iova || m->node.last != last) {
-		reason_set(c, "these are not exactly the IOVAs of a mapping without a user address");
+		reason_set(c, "not exactly the IOVAs of a mapping without a user address");
 		return -EINVAL;
 	}
 

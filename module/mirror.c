@@ -967,7 +967,8 @@ static int mirror_establish_first(struct mirror *m, struct segment *replaced)
 
 	if (ret == -ENXIO) {
 		if (!old) {
-			reason_set_loud(m->container, "the memory of %s is off, or it is being reset",
+			reason_set_loud(m->container,
+					"the memory of %s is off, or it is being reset",
 					m->backing.name);
 			return -EFAULT;
 		}

@@ -92,7 +92,8 @@ static void other_drivers_memory_is_refused(void **state)
 		hole("DMA reaches memory that is no VFIO device's");
 	refused(EPERM, ret);
 	/* The log has the file's directory, too, which tells whose memory it is. */
-	assert_true(kmsg_says(log, " " ROOT_TARGET "/resource2 refused: it belongs to no VFIO device; strict_mmio_maps=N"));
+	assert_true(kmsg_says(log, " " ROOT_TARGET "/resource2 refused: "
+			      "it belongs to no VFIO device; strict_mmio_maps=N"));
 	close(log);
 	ok(nvme_identify(&rig.nvme, IOVA));
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));

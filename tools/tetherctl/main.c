@@ -49,7 +49,7 @@ static const char doc[] =
 static const struct argp_option options[] = {
 	{ "json", 'j', NULL, 0, "as JSON (all but metrics and guard on, off; watch: an object on each line)", 0 },
 	{ "device", 'd', "DEVICE", 0,
-	  "only the memory of devices that this names, as lspci -s does (maps, devices, watch)", 0 },
+	  "only devices that this names, as lspci -s does (maps, devices, watch)", 0 },
 	{ "container", 'c', "NUMBER", 0,
 	  "only this container's (maps, devices, watch)", 0 },
 	{ "output", 'o', "FILE", 0,

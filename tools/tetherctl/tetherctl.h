@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Declarations that tetherctl's commands share. module.c reads which drivers are loaded,
- * state.c what tether has mapped, process.c what a process may lock, intree.c which containers are the in-tree driver's, and
- * options.c modprobe's options; device.c finds the devices that an option names; output.c
- * formats output, and each command has a file of its own.
+ * state.c what tether has mapped, process.c how much a process may lock, intree.c which
+ * containers are the in-tree driver's, holders.c who has files of VFIO open, options.c
+ * modprobe's options, and initramfs.c the initramfs. device.c finds the devices that an
+ * option names; output.c formats output, and each command has a file of its own.
  */
 #ifndef TETHERCTL_H
 #define TETHERCTL_H
