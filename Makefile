@@ -45,6 +45,7 @@ help:
 	@echo 'make module     build the module, for the running kernel  [KVER=version] [STRICT_ONLY=1] [BESIDE=1]'
 	@echo 'make deb        build and try the packages tether-dkms and tether-tools [SUITE=bookworm]'
 	@echo 'make test-install  install them in a booted Debian that uses VFIO [SUITE=trixie]'
+	@echo 'make monitoring the metrics, alerting rules and dashboard, in a real Prometheus'
 	@echo 'make tools      build tetherctl'
 	@echo 'make tests      build the test programs'
 	@echo 'make lab        fetch the kernel and build the guest'
@@ -130,6 +131,10 @@ check:
 # finds each form of them.
 probes: deps
 	@tests/check-probes
+
+# Checks tools/monitoring with promtool and a Prometheus that collects a guest's metrics.
+monitoring: guest
+	@tests/check-monitoring --kernel $(kver)
 
 # The tests on debug kernels, which the lab builds from Debian's source. Takes hours.
 debug-test: deps
@@ -228,5 +233,5 @@ clean:
 	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
 
 .PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb packages test-install fetch lab guest demo \
-	test check probes debug-test matrix reach beside differential stress fuzz bench bench-guest \
+	test check probes monitoring debug-test matrix reach beside differential stress fuzz bench bench-guest \
 	clients model install uninstall clean
