@@ -41,8 +41,8 @@ bool strict_mmio_maps __read_mostly = true;
 /**
  * params_loosen() - The machine's owner wants a parameter that loosens the protection
  *
- * Taints the kernel if that is permitted. The caller then writes a line to the log that
- * names the task.
+ * Description: Taints the kernel if that is permitted. The caller then writes a line to
+ * the log that names the task.
  *
  * Return: 0; -EPERM if the kernel is locked down, where not even root may do that, or
  * if this is a build with TETHER_STRICT_ONLY.

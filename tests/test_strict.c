@@ -92,8 +92,7 @@ static void other_drivers_memory_is_refused(void **state)
 		hole("DMA reaches memory that is no VFIO device's");
 	refused(EPERM, ret);
 	/* The log has the file's directory, too, which tells whose memory it is. */
-	assert_true(kmsg_says(log, " " ROOT_TARGET "/resource2 refused: "
-			      "it belongs to no VFIO device; strict_mmio_maps=N"));
+	assert_true(kmsg_says(log, " " ROOT_TARGET "/resource2 refused: it belongs to no VFIO"));
 	close(log);
 	ok(nvme_identify(&rig.nvme, IOVA));
 	ok(fault_wait(&rig.faults, NVME, IOVA, true, FAULT_MS));
@@ -320,7 +319,7 @@ static bool is_tainted(void)
 static void listing_a_driver_taints(void **state)
 {
 	assert_false(is_tainted());
-	ok(proc_write_file(FOREIGN, " \n"));
+	ok(proc_write_file(FOREIGN, "\n"));
 	assert_false(is_tainted());
 	ok(proc_write_file(FOREIGN, "nobody"));
 	assert_true(is_tainted());

@@ -148,7 +148,8 @@ static void check_upgrade(const char *meant)
 
 	if (!tether_module() || module_line("srcversion", loaded, sizeof(loaded)))
 		return;
-	snprintf(command, sizeof(command), "modinfo -F srcversion %s 2>/dev/null", meant);
+	snprintf(command, sizeof(command),
+		 "/sbin/modinfo -F srcversion %s 2>/dev/null", meant);
 	ask(command, installed, sizeof(installed));
 	if (installed[0] && loaded[0] && strcmp(installed, loaded))
 		warn("the installed %s (source %s) is not the one that is loaded (source %s): it is used after the next boot, or once tether is unloaded and loaded again",

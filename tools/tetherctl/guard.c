@@ -145,11 +145,13 @@ static int guard_on(void)
 	int ret;
 
 	if (built_in()) {
-		fprintf(stderr, "tetherctl: " TYPE1 " is built into this kernel, so no guard can keep it away; tether beside it serves the containers (tetherctl status)\n");
+		fprintf(stderr,
+			"tetherctl: " TYPE1 " is built into this kernel, so no guard can keep it away; tether beside it serves the containers (tetherctl status)\n");
 		return EXIT_BAD;
 	}
 	if (in_place()) {
-		fprintf(stderr, "tetherctl: here " TYPE1 " is tether's own module, in place of the in-tree one; the guard is for " BESIDE "\n");
+		fprintf(stderr,
+			"tetherctl: here vfio_iommu_type1 is tether's own module, in place of the in-tree one; the guard is for vfio_iommu_tether\n");
 		return EXIT_BAD;
 	}
 	ret = write_guard();

@@ -47,7 +47,8 @@ static const char doc[] =
 	"not work; 2 usage, or no such device; 3 it cannot be read or written.";
 
 static const struct argp_option options[] = {
-	{ "json", 'j', NULL, 0, "as JSON (all but metrics and guard on, off; watch: an object on each line)", 0 },
+	{ "json", 'j', NULL, 0,
+	  "as JSON (all but metrics and guard on, off; watch: an object on each line)", 0 },
 	{ "device", 'd', "DEVICE", 0,
 	  "only devices that this names, as lspci -s does (maps, devices, watch)", 0 },
 	{ "container", 'c', "NUMBER", 0,
