@@ -126,17 +126,20 @@ static void a_reset_does_not_stall_the_process(void **state)
 }
 
 /* Loads vfio-pci anew while the backend stays loaded, so the backend is older. */
-static int setup_vfio_pci_anew(void **state)
+static void load_vfio_pci_anew(void **state)
 {
+	if (access("/sys/module/vfio_pci/initstate", F_OK))
+		lacks("vfio-pci as a module");
 	rig_close(state);
 	assert_int_equal(system("rmmod vfio_pci vfio_pci_core"), 0);
 	assert_int_equal(system("modprobe vfio-pci"), 0);
 	rig_open(state);
-	return rig_unmapped(state);
+	rig_unmapped(state);
 }
 
 static void vfio_pci_can_be_loaded_anew(void **state)
 {
+	load_vfio_pci_anew(state);
 	a_reset_does_not_stall_the_process(state);
 }
 
@@ -307,7 +310,7 @@ static void memory_comes_back_while_others_map(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(resets_with_the_memory_off_are_not_disturbed, rig_unmapped, rig_heal),
 	TEST(a_reset_does_not_stall_the_process, rig_unmapped, rig_heal),
-	TEST(vfio_pci_can_be_loaded_anew, setup_vfio_pci_anew, rig_heal),
+	TEST(vfio_pci_can_be_loaded_anew, NULL, rig_heal),
 	TEST(memory_that_comes_back_can_be_read_at_once, rig_unmapped, rig_heal),
 	TEST(what_fills_a_hole_does_not_disturb_the_rest, rig_mapped, rig_heal),
 	TEST(memory_comes_back_while_others_map, rig_mapped, rig_heal),

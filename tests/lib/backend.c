@@ -12,6 +12,12 @@ bool backend_is_beside(void)
 	return !access("/sys/module/vfio_iommu_tether", F_OK);
 }
 
+bool in_tree_is_built_in(void)
+{
+	return !access("/sys/module/vfio_iommu_type1", F_OK) &&
+	       access("/sys/module/vfio_iommu_type1/initstate", F_OK);
+}
+
 const char *backend_module(void)
 {
 	return backend_is_beside() ? "vfio_iommu_tether" : "vfio_iommu_type1";

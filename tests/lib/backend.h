@@ -11,6 +11,8 @@
 
 /* Is tether loaded beside the in-tree module? */
 bool backend_is_beside(void);
+/* Is the in-tree driver built into the kernel, so that it cannot be unloaded? */
+bool in_tree_is_built_in(void);
 /* The name of the module that serves containers. */
 const char *backend_module(void);
 /* That name in brackets, as stack dumps have it behind the module's functions. */
