@@ -40,7 +40,6 @@
 
 struct dentry;
 struct eventfd_ctx;
-struct iommu_group;
 struct mm_struct;
 struct owner_put;
 
@@ -70,9 +69,9 @@ struct owner_put;
  * @dirty_log: the log of dirty pages is on: every mapping has a dirty bitmap
  * @v2: opened as VFIO_TYPE1v2_IOMMU, for which no unmap may split a mapping
  * @refused: 0, or the negative errno that every call on this container returns, since
- *	     the container was refused and has no group (container_refuse()). Set only
- *	     inside VFIO_SET_IOMMU, before any other call can reach the container; so it
- *	     is read without a lock
+ *	     the container was refused and has no group (beside.c). Set only inside
+ *	     VFIO_SET_IOMMU, before any other call can reach the container; so it is read
+ *	     without a lock
  * @reason: why the last MAP_DMA failed, in words, or empty
  * @reason_loud: the log is to have @reason, too
  * @put: state of the thread that drops the last reference to mm_users of an mm in this
@@ -192,8 +191,6 @@ static inline void container_lock(struct container *c)
 }
 
 struct container *container_open(unsigned long type);
-int container_attach(struct container *c, struct iommu_group *group,
-		     bool emulated);
 void container_release(struct container *c);
 
 #endif

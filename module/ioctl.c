@@ -33,7 +33,7 @@
 static_assert(sizeof(unsigned long) == sizeof(u64));
 static_assert(sizeof(dma_addr_t) == sizeof(u64));
 
-/* @c is NULL before VFIO_SET_IOMMU, and for a container that is refused (main.c). */
+/* @c is NULL before VFIO_SET_IOMMU, and for a container that is refused (beside.c). */
 static long check_extension(struct container *c, unsigned long extension)
 {
 	long ret;
@@ -44,16 +44,6 @@ static long check_extension(struct container *c, unsigned long extension)
 	case VFIO_UNMAP_ALL:
 	case VFIO_TETHER_EXTENSION:
 		return 1;
-#if defined(TETHER_BESIDE) && defined(VFIO_TYPE1_NESTING_IOMMU)
-	/*
-	 * Tether does not support this type, but the in-tree backend does on kernels
-	 * that declare it, and the vfio core would give it the container if this
-	 * returned 0. So return 1: then tether gets the container, and refuses it
-	 * (container.c).
-	 */
-	case VFIO_TYPE1_NESTING_IOMMU:
-		return 1;
-#endif
 	case VFIO_DMA_CC_IOMMU:
 		if (!c)
 			return 0;

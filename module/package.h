@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What this backend does only since it is a package, not part of the kernel. */
+#ifndef TETHER_PACKAGE_H
+#define TETHER_PACKAGE_H
+
+struct vfio_iommu_driver_ops;
+
+int package_register(const struct vfio_iommu_driver_ops *ops);
+void package_unregister(const struct vfio_iommu_driver_ops *ops);
+
+#endif
