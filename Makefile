@@ -31,10 +31,12 @@ help:
 	@echo 'make demo       show the hole in the in-tree module, and tether closing it'
 	@echo 'make test       run all tests on stock kernels under QEMU    [KVER=only that one]'
 	@echo 'make check      look at the source with the linters, a minute; part of make test'
+	@echo 'make matrix     the tests on every kernel with every IOMMU'
 	@echo 'make probes     build it with headers that have newer and older forms, one at a time'
-	@echo 'make matrix     the same on every kernel with every IOMMU'
 	@echo 'make reach      the main tests on many other kernels     [KVER=only that one]'
 	@echo 'make beside     the tests with tether beside the in-tree module [KVER=only that one]'
+	@echo "make series     tether as patches for the kernel's tree  [KTREE=linux-source-7.3 or a directory]"
+	@echo 'make series-test  build that kernel after each patch, boot it, and run the tests'
 	@echo 'make debug-test the tests on debug kernels, failing allocations, coverage'
 	@echo 'make differential  the same random operations on both modules  [SEED=1] [OPS=20000]'
 	@echo 'make stress     everything against everything, under DMA  [SECONDS=60] [SEED=]'
@@ -161,6 +163,20 @@ reach: deps
 beside: deps
 	@tests/matrix $(foreach k,$(or $(KVER),6.1 6.12 7.3 6.1-builtin),$k/vtd/beside)
 
+# The series for the kernel's own tree (docs/kernel-tree.md), in build/series/patches. KTREE is
+# linux-source-X.Y of Debian or the directory of a kernel's source.
+series:
+	@lab/deps series
+	@series/run $(KTREE)
+
+# Compiles after each patch and in other configurations, and runs the tests on the kernels that
+# the lab builds from the series: with the backend built in, and with the checkers of the debug
+# kernels.
+series-test: deps
+	@lab/deps series
+	@series/run --build
+	@tests/matrix 7.3-series/vtd 7.3-seriesdebug/vtd
+
 # SEED, OPS and SECONDS may be given on make's command line or in the environment.
 differential: guest
 	@tests/differential/run --seed $(or $(SEED),1) --ops $(or $(OPS),20000)
@@ -235,4 +251,4 @@ clean:
 
 .PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb packages test-install fetch lab guest demo \
 	test check probes monitoring debug-test matrix reach beside differential stress fuzz bench bench-guest \
-	clients model install uninstall clean
+	clients model series series-test install uninstall clean

@@ -177,7 +177,14 @@ built_here()
 # and make it slow and large?
 watches_itself()
 {
-	[[ $1 == *-@(debug|kcsan|rtdebug) ]]
+	[[ $1 == *-@(debug|kcsan|rtdebug|seriesdebug) ]]
+}
+
+# has_series KVER: does this kernel have the series for the kernel's tree (series/), so that
+# its own type1 backend is tether?
+has_series()
+{
+	[[ $1 == *-@(series|seriesdebug) ]]
 }
 
 # headers_of KVER: prints the directory of headers against which modules for KVER are built.

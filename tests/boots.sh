@@ -15,7 +15,8 @@ tools='test_trace test_scripts test_events test_tetherctl'
 #   KERNELS  on which kernels: stock: all but debug kernels; asked: these, but only if
 #            tests/run is called with --backend; watched: debug kernels, which look for
 #            faults of their own (docs/testing.md); debug: those debug kernels that can make
-#            allocations fail; all. If the kernel reports a fault in a boot for watched or
+#            allocations fail; all; series: those with the series for the kernel's tree,
+#            which no other class has, module: those of them whose backend is a module. If the kernel reports a fault in a boot for watched or
 #            debug, tests/run runs tether's programs again on the in-tree module.
 #   IOMMU    on which IOMMU: vtd, amd, virtio, smmu; any
 boots()
@@ -41,4 +42,9 @@ boots()
 	boot limits           all     vtd  600 'tether test_limits'
 	boot flush            all     vtd  300 'intree test_flush' 'tether test_flush'
 	boot smmu             all     smmu 240 'intree test_smmu' 'tether test_smmu'
+	boot tether           series  any  900 "tether ${main/ test_strict/}"
+	boot uapi             series  any  600 "tether $uapi"
+	boot tools            series  any  400 'tether test_trace test_events'
+	boot mremap           series  any  240 'tether test_mremap'
+	boot strict           module  any  240 'tether test_strict'
 }
