@@ -19,6 +19,11 @@ _tetherctl()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
+	help)
+		mapfile -t COMPREPLY < <(compgen -W \
+			'status maps devices watch metrics doctor guard' -- "$cur")
+		return
+		;;
 	guard)
 		mapfile -t COMPREPLY < <(compgen -W 'on off status' -- "$cur")
 		return

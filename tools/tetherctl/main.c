@@ -9,42 +9,41 @@
 
 #include "tetherctl.h"
 
-const char *argp_program_version = "tetherctl " TETHER_VERSION;
+/* Options that not every command takes. */
+#define JSON		1u
+#define DEVICE		2u
+#define CONTAINER	4u
+#define OUTPUT		8u
+#define PER_DEVICE	16u
 
-/* Options that a command takes. */
-#define JSON		1
-#define DEVICE		2
-#define CONTAINER	4
-#define METRICS		8	/* --output and --per-device */
+#define USAGE		256	/* the key of an option that has no short name */
+
+static int do_help(const struct options *o);
 
 static const struct command {
 	const char *name;
 	int (*run)(const struct options *o);
 	unsigned int takes;
+	const char *arguments;		/* what may follow its name, or NULL */
+	const char *summary;
 } commands[] = {
-	{ "status", do_status, JSON },
-	{ "maps", do_maps, JSON | DEVICE | CONTAINER },
-	{ "devices", do_devices, JSON | DEVICE | CONTAINER },
-	{ "watch", do_watch, JSON | DEVICE | CONTAINER },
-	{ "metrics", do_metrics, METRICS },
-	{ "doctor", do_doctor, JSON },
-	{ "guard", do_guard, JSON },
+	{ "status", do_status, JSON, NULL,
+	  "is it in force, and if not why" },
+	{ "maps", do_maps, JSON | DEVICE | CONTAINER, NULL,
+	  "what is mapped for DMA, and how it is now" },
+	{ "devices", do_devices, JSON | DEVICE | CONTAINER, NULL,
+	  "who holds which device's memory, and who has a device open" },
+	{ "watch", do_watch, JSON | DEVICE | CONTAINER, NULL,
+	  "what happens, as it happens" },
+	{ "metrics", do_metrics, OUTPUT | PER_DEVICE, NULL,
+	  "numbers for node_exporter's textfile collector" },
+	{ "doctor", do_doctor, JSON, NULL,
+	  "what is wrong with this machine" },
+	{ "guard", do_guard, JSON, "on|off|status",
+	  "on, off or status: may modprobe load the in-tree driver" },
+	{ "help", do_help, 0, "[COMMAND]",
+	  "this text, or the options of a command" },
 };
-
-static const char doc[] =
-	"What tether is doing.\v"
-	"Commands:\n"
-	"  status   is it in force, and if not why\n"
-	"  maps     what is mapped for DMA, and how it is now\n"
-	"  devices  who holds which device's memory\n"
-	"  watch    what happens, as it happens\n"
-	"  metrics  numbers for node_exporter's textfile collector\n"
-	"  doctor   what is wrong with this machine\n"
-	"  guard    on, off or status: may modprobe load the in-tree driver\n"
-	"  help     this text\n"
-	"\n"
-	"Exit status: 0 all is well; 1 not in force, doctor found something, or the guard does\n"
-	"not work; 2 usage, or no such device; 3 it cannot be read or written.";
 
 static const struct argp_option options[] = {
 	{ "json", 'j', NULL, 0,
@@ -57,19 +56,59 @@ static const struct argp_option options[] = {
 	  "write to this file, which has the old or the new text at any time (metrics)", 0 },
 	{ "per-device", 'p', NULL, 0,
 	  "numbers of each device and its holders, too (metrics)", 0 },
+	{ "help", '?', NULL, 0, "this text, or that of the command", -1 },
+	{ "usage", USAGE, NULL, 0, "a short usage message", -1 },
+	{ "version", 'V', NULL, 0, "the version of tetherctl", -1 },
 	{ 0 }
 };
+
+/* Whether a command takes an option depends on this bit; 0: all do. */
+static unsigned int bit(int key)
+{
+	switch (key) {
+	case 'j': return JSON;
+	case 'd': return DEVICE;
+	case 'c': return CONTAINER;
+	case 'o': return OUTPUT;
+	case 'p': return PER_DEVICE;
+	default: return 0;
+	}
+}
 
 struct arguments {
 	struct options options;
 	const char *command;
+	unsigned int given;
+	bool help;
 };
+
+static const struct command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	fprintf(stderr, "tetherctl: no such command: %s (tetherctl --help)\n", name);
+	exit(EXIT_USAGE);
+}
+
+static void parse_argument(struct arguments *a, char *arg, struct argp_state *state)
+{
+	if (!a->command)
+		a->command = arg;
+	else if (find_command(a->command)->arguments && !a->options.argument)
+		a->options.argument = arg;
+	else
+		argp_usage(state);
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *a = state->input;
 	char *end;
 
+	a->given |= bit(key);
 	switch (key) {
 	case 'j':
 		a->options.json = true;
@@ -88,66 +127,98 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'p':
 		a->options.per_device = true;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (!a->command)
-			a->command = arg;
-		else if (!strcmp(a->command, "guard") && !a->options.argument)
-			a->options.argument = arg;
-		else
-			argp_usage(state);
+	case '?':
+		a->help = true;
 		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_usage(state);
+	case USAGE:
+		argp_state_help(state, stdout, ARGP_HELP_USAGE | ARGP_HELP_EXIT_OK);
+		return 0;
+	case 'V':
+		puts("tetherctl " TETHER_VERSION);
+		exit(EXIT_GOOD);
+	case ARGP_KEY_ARG:
+		parse_argument(a, arg, state);
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->command && !a->help)
+			argp_usage(state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-/* An option that a command does not take is an error, so that none is ignored in silence. */
-static int run(const struct command *c, const struct options *o)
+/* Prints the options that the command takes, and the name of its man page. */
+static void help_command(const struct command *c)
 {
-	const struct {
-		const char *name;
-		bool given;
-		unsigned int needs;
-	} given[] = {
-		{ "--json", o->json, JSON },
-		{ "--device", o->device, DEVICE },
-		{ "--container", o->container >= 0, CONTAINER },
-		{ "--output", o->output, METRICS },
-		{ "--per-device", o->per_device, METRICS },
-	};
-	const char *option = NULL;
+	struct argp_option taken[sizeof(options) / sizeof(*options)] = {};
+	struct argp argp = { .options = taken, .args_doc = c->arguments };
+	char name[32], doc[256];
+	size_t i, n = 0;
+
+	for (i = 0; options[i].name; i++)
+		if (!bit(options[i].key) || c->takes & bit(options[i].key))
+			taken[n++] = options[i];
+	snprintf(name, sizeof(name), "tetherctl %s", c->name);
+	if (c->run == do_help)
+		snprintf(doc, sizeof(doc), "%s\vThe man page is tetherctl(8).", c->summary);
+	else
+		snprintf(doc, sizeof(doc), "%s\vThe man page is tetherctl-%s(8).",
+			 c->summary, c->name);
+	argp.doc = doc;
+	argp_help(&argp, stdout, ARGP_HELP_STD_HELP, name);
+}
+
+static void help_all(void)
+{
+	static const struct argp argp = { .options = options, .args_doc = "COMMAND",
+					  .doc = "What tether is doing." };
 	size_t i;
 
-	for (i = 0; i < sizeof(given) / sizeof(*given); i++)
-		if (given[i].given && !(c->takes & given[i].needs))
-			option = given[i].name;
-	if (!option)
-		return c->run(o);
-	fprintf(stderr, "tetherctl: %s does not take %s (tetherctl --help)\n", c->name,
-		option);
-	return EXIT_USAGE;
+	argp_help(&argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_BUG_ADDR, "tetherctl");
+	puts("\nCommands:");
+	for (i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+	puts("\nExit status: 0 all is well; 1 not in force, doctor found something, or the guard does\n"
+	     "not work; 2 usage, or no such device; 3 it cannot be read or written.\n"
+	     "The man pages are tetherctl(8), and of a command tetherctl-COMMAND(8).");
+}
+
+static int do_help(const struct options *o)
+{
+	if (o->argument)
+		help_command(find_command(o->argument));
+	else
+		help_all();
+	return EXIT_GOOD;
+}
+
+/* An option that a command does not take is an error, so that none is ignored in silence. */
+static int run(const struct command *c, const struct arguments *a)
+{
+	size_t i;
+
+	for (i = 0; options[i].name; i++)
+		if (a->given & bit(options[i].key) & ~c->takes) {
+			fprintf(stderr, "tetherctl: %s does not take --%s (tetherctl %s --help)\n",
+				c->name, options[i].name, c->name);
+			return EXIT_USAGE;
+		}
+	if (!a->help)
+		return c->run(&a->options);
+	help_command(c);
+	return EXIT_GOOD;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, "COMMAND", doc,
+	static const struct argp argp = { options, parse, "COMMAND", NULL,
 					  NULL, NULL, NULL };
 	struct arguments a = { .options.container = -1 };
-	size_t i;
 
 	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, 0, NULL, &a);
-	if (!strcmp(a.command, "help")) {
-		argp_help(&argp, stdout, ARGP_HELP_STD_HELP, argv[0]);
-		return EXIT_GOOD;
-	}
-	for (i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		if (!strcmp(commands[i].name, a.command))
-			return run(&commands[i], &a.options);
-	fprintf(stderr, "tetherctl: no such command: %s (tetherctl --help)\n",
-		a.command);
-	return EXIT_USAGE;
+	argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, &a);
+	if (!a.command)
+		return do_help(&a.options);
+	return run(find_command(a.command), &a);
 }
