@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -207,6 +208,31 @@ static void maps_lists_memory_by_kind(void **state)
 	one = part(json, IOVA_RAM, "pinned", RAM_LEN);
 	text_is(one, "prot", "r-");
 	json_decref(json);
+}
+
+/* A process may give itself any name; that must neither hide it nor reach the terminal. */
+static void a_name_that_is_no_text_hides_nothing(void **state)
+{
+	static const char *const names[][2] = {
+		{ "a\xff\033[1m\177z", "a??[1m?z" },
+		{ "caf\xc3\xa9", "caf\xc3\xa9" },
+		{ "x\xc2\x9by", "x??y" },
+	};
+	char name[16] = "";
+	json_t *json;
+	size_t i;
+
+	ok(prctl(PR_GET_NAME, name));
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		ok(prctl(PR_SET_NAME, names[i][0]));
+		runs("maps", "--json", 0);
+		json = as_json();
+		text_is(part(json, IOVA, "mirror", RIG_LEN), "command", names[i][1]);
+		json_decref(json);
+		runs("maps", NULL, 0);
+		says(names[i][1]);
+	}
+	ok(prctl(PR_SET_NAME, name));
 }
 
 /* A mapping that consists of RAM, then device memory, then RAM. */
@@ -1007,6 +1033,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(each_command_has_a_help_of_its_own, NULL, NULL),
 	TEST(options_that_a_command_does_not_take_are_errors, NULL, NULL),
 	TETHER(maps_lists_memory_by_kind, mapped, heal),
+	TETHER(a_name_that_is_no_text_hides_nothing, mapped, heal),
 	TETHER(maps_lists_each_part_of_a_mapping, mapped, heal),
 	TETHER(maps_lists_what_no_iommu_has, with_emulated, without_emulated),
 	TETHER(maps_tells_states_apart, mapped, heal),

@@ -56,6 +56,23 @@ const char *human(uint64_t bytes, char text[16])
 	return text;
 }
 
+void make_printable(char *text)
+{
+	unsigned char *c = (unsigned char *)text;
+	json_t *json = json_string(text);	/* NULL if it is no UTF-8 */
+	bool utf8 = json;
+
+	json_decref(json);
+	for (; *c; c++) {
+		if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) {
+			*c++ = '?';	/* U+0080 to U+009F control terminals, too */
+			*c = '?';
+		} else if (*c < ' ' || *c == 0x7f || (*c >= 0x80 && !utf8)) {
+			*c = '?';
+		}
+	}
+}
+
 int print_json(json_t *json)
 {
 	json_dumpf(json, stdout, JSON_INDENT(2));

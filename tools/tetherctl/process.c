@@ -18,6 +18,7 @@ void owner_name(int pid, char *text, size_t size)
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	if (read_line(path, text, size))
 		snprintf(text, size, "-");
+	make_printable(text);	/* a process may give itself any name */
 }
 
 /* Gets what follows the key in the line of /proc/PID/FILE that begins with it. */

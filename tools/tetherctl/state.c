@@ -51,13 +51,16 @@ static void unreadable(const char *path, int error)
 
 static bool parse(const char *line, struct segment *s)
 {
-	return sscanf(line,
+	bool good = sscanf(line,
 		      "%" SCNx64 " %" SCNu64 " %" SCNx64 " %3s %d %lld %15s %15s %127s %d %"
 		      SCNx64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %u %" SCNu64,
 		      &s->iova, &s->size, &s->vaddr, s->prot, &s->owner,
 		      &s->age_ms, s->kind, s->state, s->device, &s->region,
 		      &s->offset, &s->live, &s->revoked, &s->gone,
 		      &s->revocations, &s->away_ms) == 16;
+
+	make_printable(s->device);	/* it may be the name of a file */
+	return good;
 }
 
 static void add(struct segments *s, const struct segment *one)

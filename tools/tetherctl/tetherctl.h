@@ -192,6 +192,8 @@ json_t *container_devices(unsigned int container);
 /* output.c */
 enum colour { PLAIN, GREEN, YELLOW, RED, BOLD };
 const char *paint(enum colour c);	/* empty if stdout is no terminal with colours */
+/* Replaces control characters, and all that is not ASCII if the text is no UTF-8. */
+void make_printable(char *text);
 const char *human(uint64_t bytes, char text[16]);
 int print_json(json_t *json);		/* drops the reference; returns EXIT_GOOD */
 /* Writes to stdout, or replaces the file at once. Returns an exit code. */

@@ -152,6 +152,7 @@ static json_t *event_fields(struct tep_event *event, struct tep_record *record,
 	static const char *const words[] = { "kind", "prot", "cause" };
 	static const char *const texts[] = { "device", "comm", "reason" };
 	json_t *fields = json_object();
+	char printable[512];
 	long long value;
 	const char *raw;
 	size_t i;
@@ -164,8 +165,11 @@ static json_t *event_fields(struct tep_event *event, struct tep_record *record,
 			add_word(fields, text, words[i]);
 	for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
 		raw = get_text(event, record, texts[i]);
-		if (raw)
-			json_object_set_new(fields, texts[i], json_string(raw));
+		if (!raw)
+			continue;
+		snprintf(printable, sizeof(printable), "%s", raw);
+		make_printable(printable);
+		json_object_set_new(fields, texts[i], json_string(printable));
 	}
 	return fields;
 }
@@ -195,6 +199,7 @@ static int on_event(struct tep_event *event, struct tep_record *record, int cpu,
 	trace_seq_init(&text);
 	tep_print_event(w->tep, &text, record, "%s", TEP_PRINT_INFO);
 	trace_seq_terminate(&text);
+	make_printable(text.buffer);
 	print_line(w, record->ts, event->name, text.buffer,
 		   w->o->json ? event_fields(event, record, text.buffer) : NULL);
 	trace_seq_destroy(&text);
