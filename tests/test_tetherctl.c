@@ -151,6 +151,38 @@ static void status_tells_whether_it_is_in_force(void **state)
 	json_decref(json);
 }
 
+static int make_link(void **state)
+{
+	must("mv /dev/vfio/vfio /dev/vfio/moved; ln -s /dev/iommu /dev/vfio/vfio");
+	must("[ -e /dev/iommu ] || { mknod /dev/iommu c 10 58; : >/tmp/made; }");
+	return 0;
+}
+
+static int unmake_link(void **state)
+{
+	must("mv /dev/vfio/moved /dev/vfio/vfio");
+	must("[ ! -e /tmp/made ] || rm /dev/iommu /tmp/made");
+	return 0;
+}
+
+/* Programs that open /dev/vfio/vfio get iommufd, so no loaded driver is in force. */
+static void a_link_to_iommufd_is_found(void **state)
+{
+	json_t *json;
+
+	runs("status", NULL, 1);
+	says("in force  no: /dev/vfio/vfio is a link to /dev/iommu");
+	says("next      rm /dev/vfio/vfio; mknod");
+	runs("status", "--json", 1);
+	json = as_json();
+	assert_false(json_is_true(json_object_get(json, "in_force")));
+	json_decref(json);
+	runs("doctor", NULL, 1);
+	says("BAD  /dev/vfio/vfio is a link to /dev/iommu");
+	runs("metrics", NULL, 0);
+	says("tether_in_force 0\n");
+}
+
 static void without_tether_there_is_nothing_to_read(void **state)
 {
 	runs("maps", NULL, on_tether() ? 0 : 3);
@@ -1028,6 +1060,7 @@ static void guard_is_not_for_tether_in_place(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(status_tells_whether_it_is_in_force, NULL, NULL),
+	TEST(a_link_to_iommufd_is_found, make_link, unmake_link),
 	TEST(without_tether_there_is_nothing_to_read, NULL, NULL),
 	TEST(usage_has_a_status_of_its_own, NULL, NULL),
 	TEST(each_command_has_a_help_of_its_own, NULL, NULL),

@@ -176,6 +176,8 @@ static void check_module(void)
 	char command[64], path[512];
 
 	check_loaded(meant);
+	if (iommufd_serves())
+		say(false, "%s: %s", IOMMUFD_SERVES, IOMMUFD_NEXT);
 	snprintf(command, sizeof(command), "modinfo -n %s 2>/dev/null", meant);
 	ask(command, path, sizeof(path));
 	if (path[0])

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tetherctl.h"
@@ -65,8 +66,19 @@ enum backend backend(void)
 	return in_tree_came_last() ? BACKEND_BEHIND : BACKEND_BESIDE;
 }
 
+bool iommufd_serves(void)
+{
+	struct stat vfio, iommufd;
+
+	return !stat("/dev/vfio/vfio", &vfio) && !stat("/dev/iommu", &iommufd) &&
+	       S_ISCHR(vfio.st_mode) && S_ISCHR(iommufd.st_mode) &&
+	       vfio.st_rdev == iommufd.st_rdev;
+}
+
 bool in_force(void)
 {
+	if (iommufd_serves())
+		return false;
 	return backend() == BACKEND_IN_PLACE || backend() == BACKEND_BESIDE;
 }
 

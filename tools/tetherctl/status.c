@@ -41,6 +41,8 @@ static struct verdict judge(const struct in_tree_use *use)
 {
 	struct verdict v = verdicts[backend()];
 
+	if (iommufd_serves())
+		return (struct verdict){ false, IOMMUFD_SERVES, IOMMUFD_NEXT };
 	if (!v.in_force)
 		return v;
 	if (!strict())

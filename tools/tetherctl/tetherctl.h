@@ -48,6 +48,12 @@ enum backend {
 	BACKEND_BESIDE,
 };
 
+/* What status and doctor say if /dev/vfio/vfio is a link to /dev/iommu. */
+#define IOMMUFD_SERVES	\
+	"/dev/vfio/vfio is a link to /dev/iommu: who opens it gets iommufd, neither tether nor in-tree type1"
+#define IOMMUFD_NEXT	\
+	"rm /dev/vfio/vfio; mknod -m 666 /dev/vfio/vfio c 10 196; and remove what makes the link at boot"
+
 enum in_tree {
 	IN_TREE_NONE,
 	IN_TREE_MODULE,
@@ -145,6 +151,8 @@ enum initramfs {
 
 /* module.c */
 enum backend backend(void);
+/* Do programs that open /dev/vfio/vfio get iommufd, whatever type1 driver is loaded? */
+bool iommufd_serves(void);
 bool in_force(void);
 const char *tether_module(void);	/* NULL if tether is not loaded */
 enum in_tree in_tree_driver(void);
