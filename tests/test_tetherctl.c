@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -265,6 +266,122 @@ static void a_name_that_is_no_text_hides_nothing(void **state)
 		says(names[i][1]);
 	}
 	ok(prctl(PR_SET_NAME, name));
+}
+
+/* Does maps say that the process with the mapping runs this machine? */
+static void machine_is(const char *name)
+{
+	json_t *json, *one;
+
+	runs("maps", "--json", 0);
+	json = as_json();
+	one = part(json, IOVA, "mirror", RIG_LEN);
+	if (name)
+		text_is(one, "machine", name);
+	else
+		assert_true(json_is_null(json_object_get(one, "machine")));
+	json_decref(json);
+}
+
+/* The test's own command line, while it has another one. */
+static unsigned long arguments[2];
+
+static unsigned long stat_field(unsigned int number)
+{
+	char text[1024], *rest;
+
+	ok(proc_read_file("/proc/self/stat", text, sizeof(text)));
+	rest = strrchr(text, ')');	/* the second field ends here */
+	for (; number > 2; number--)
+		rest = strchr(rest + 1, ' ');
+	return strtoul(rest, NULL, 10);
+}
+
+/* Sets the command line; the order has to be such that it never ends before it begins. */
+static void set_command_line(unsigned long start, unsigned long end)
+{
+	bool lower = start < arguments[0];
+
+	ok(prctl(PR_SET_MM, lower ? PR_SET_MM_ARG_START : PR_SET_MM_ARG_END,
+		 lower ? start : end, 0, 0));
+	ok(prctl(PR_SET_MM, lower ? PR_SET_MM_ARG_END : PR_SET_MM_ARG_START,
+		 lower ? end : start, 0, 0));
+}
+
+static int with_command_line(void **state)
+{
+	arguments[0] = stat_field(48);
+	arguments[1] = stat_field(49);
+	return mapped(state);
+}
+
+static int without_command_line(void **state)
+{
+	set_command_line(arguments[0], arguments[1]);
+	return heal(state);
+}
+
+static void maps_names_the_machine_of_qemu(void **state)
+{
+	static const struct {
+		const char *machine;
+		char line[128];		/* words that end with a 0 */
+	} lines[] = {
+		{ "web", "/usr/bin/qemu-system-x86_64\0-name\0guest=web,debug-threads=on" },
+		{ "a,b c", "/usr/bin/kvm\0-name\0debug-threads=on,guest=a,,b c" },
+		{ "web 2", "/usr/libexec/qemu-kvm\0--name\0web 2,process=x\0-uuid\0001-2" },
+		{ "1-2", "qemu-system-x86_64\0-uuid\0001-2\0-m\0004G" },
+		{ NULL, "qemu-system-x86_64\0-m\0004G\0-name" },
+		{ NULL, "other\0-name\0web" },
+		{ "x??y", "kvm\0-name\0x\033\377y" },
+	};
+	size_t i, len;
+
+	for (i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		for (len = sizeof(lines[i].line); !lines[i].line[len - 1]; len--)
+			;
+		set_command_line((unsigned long)lines[i].line,
+				 (unsigned long)lines[i].line + len + 1);
+		machine_is(lines[i].machine);
+		runs("devices", NULL, 0);
+		says(lines[i].machine ?: " - ");
+		set_command_line(arguments[0], arguments[1]);
+	}
+}
+
+#define GROUPS	"/tmp/groups"
+
+static int leave_groups(void **state)
+{
+	proc_write_file(GROUPS "/cgroup.procs", "0");
+	must("! [ -e " GROUPS "/m ] || find " GROUPS "/m -depth -type d -exec rmdir {} \\;");
+	umount(GROUPS);
+	return heal(state);
+}
+
+static void maps_names_the_machine_of_libvirt_and_systemd(void **state)
+{
+	static const char *const groups[][2] = {
+		{ "machine-qemu\\x2d3\\x2dweb\\x2d1.scope/libvirt/emulator", "web-1" },
+		{ "qemu-12-web.libvirt-qemu/emulator", "web" },
+		{ "systemd-nspawn@box.service", "box" },
+		{ "machine-box.scope", "box" },
+		{ "machine.scope", NULL },
+	};
+	char path[256], command[300];
+	size_t i;
+
+	mkdir(GROUPS, 0755);
+	if (mount("none", GROUPS, "cgroup2", 0, NULL))
+		lacks("cgroup2");
+	for (i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
+		snprintf(path, sizeof(path), GROUPS "/m/%s", groups[i][0]);
+		snprintf(command, sizeof(command), "mkdir -p '%s'", path);
+		must(command);
+		strcat(path, "/cgroup.procs");
+		ok(proc_write_file(path, "0"));
+		machine_is(groups[i][1]);
+	}
 }
 
 /* A mapping that consists of RAM, then device memory, then RAM. */
@@ -1067,6 +1184,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(options_that_a_command_does_not_take_are_errors, NULL, NULL),
 	TETHER(maps_lists_memory_by_kind, mapped, heal),
 	TETHER(a_name_that_is_no_text_hides_nothing, mapped, heal),
+	TETHER(maps_names_the_machine_of_qemu, with_command_line, without_command_line),
+	TETHER(maps_names_the_machine_of_libvirt_and_systemd, mapped, leave_groups),
 	TETHER(maps_lists_each_part_of_a_mapping, mapped, heal),
 	TETHER(maps_lists_what_no_iommu_has, with_emulated, without_emulated),
 	TETHER(maps_tells_states_apart, mapped, heal),

@@ -42,12 +42,13 @@ static json_t *segment_json(const struct segment *s)
 	char name[32];
 
 	owner_name(s->owner, name, sizeof(name));
-	return json_pack("{s:i, s:I, s:I, s:I, s:s, s:i, s:s, s:I, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:I}",
+	return json_pack("{s:i, s:I, s:I, s:I, s:s, s:i, s:s, s:s?, s:I, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:I}",
 			 "container", (int)s->container,
 			 "iova", (json_int_t)s->iova,
 			 "size", (json_int_t)s->size,
 			 "vaddr", (json_int_t)s->vaddr, "prot", s->prot,
 			 "owner", s->owner, "command", name,
+			 "machine", machine_name(s->owner),
 			 "age_ms", (json_int_t)s->age_ms,
 			 "kind", s->kind, "state", state(s),
 			 "device", s->device, "region", s->region,
@@ -69,11 +70,10 @@ static void print_segment(const struct segment *s)
 			 s->region, s->offset);
 	else if (strcmp(s->device, "-"))
 		snprintf(where, sizeof(where), "%s", s->device);
-	printf("%-9u %-7d %-15s 0x%-12" PRIx64 " %6s %-4s %-6s %s%-12s%s %8lld s %5u %10s  %s\n",
-	       s->container, s->owner, name, s->iova, human(s->size, size),
-	       s->prot, s->kind, paint(state_colour(s)), state(s),
-	       paint(PLAIN), s->age_ms / 1000, s->revocations,
-	       away(s, time), where);
+	printf("%-9u %-7d %-15s %-15s 0x%-12" PRIx64 " %6s %-4s %-6s %s%-12s%s %8lld s %5u %10s  %s\n",
+	       s->container, s->owner, name, machine_name(s->owner) ?: "-", s->iova,
+	       human(s->size, size), s->prot, s->kind, paint(state_colour(s)), state(s),
+	       paint(PLAIN), s->age_ms / 1000, s->revocations, away(s, time), where);
 }
 
 static json_t *refusal_json(const struct refusal *r)
@@ -117,8 +117,8 @@ int do_maps(const struct options *o)
 					    (int)s.nr_containers, "maps", all,
 					    "refused", refusals_json(&s)));
 	}
-	printf("%s%-9s %-7s %-15s %-14s %6s %-4s %-6s %-12s %10s %5s %10s  %s%s\n",
-	       paint(BOLD), "CONTAINER", "PID", "COMMAND", "IOVA", "SIZE",
+	printf("%s%-9s %-7s %-15s %-15s %-14s %6s %-4s %-6s %-12s %10s %5s %10s  %s%s\n",
+	       paint(BOLD), "CONTAINER", "PID", "COMMAND", "MACHINE", "IOVA", "SIZE",
 	       "PROT", "KIND", "STATE", "AGE", "REVOC", "AWAY",
 	       "DEVICE REGION+OFFSET",
 	       paint(PLAIN));
@@ -133,9 +133,10 @@ static json_t *holding_json(const struct holding *h)
 	char name[32];
 
 	owner_name(h->owner, name, sizeof(name));
-	return json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:I, s:i, s:i, s:o, s:o}",
+	return json_pack("{s:s, s:i, s:i, s:s, s:s?, s:I, s:I, s:I, s:i, s:i, s:o, s:o}",
 			 "device", h->device, "container", (int)h->container,
 			 "owner", h->owner, "command", name,
+			 "machine", machine_name(h->owner),
 			 "live", (json_int_t)h->live,
 			 "revoked", (json_int_t)h->revoked,
 			 "gone", (json_int_t)h->gone,
@@ -152,9 +153,9 @@ static void print_holding(const struct holding *h)
 	size_t i;
 
 	owner_name(h->owner, name, sizeof(name));
-	printf("%-14s %-7d %-15s %6s %7s %6s %5u  ", h->device, h->owner,
-	       name, human(h->live, live), human(h->revoked, revoked),
-	       human(h->gone, gone), h->revocations);
+	printf("%-14s %-7d %-15s %-15s %6s %7s %6s %5u  ", h->device, h->owner,
+	       name, machine_name(h->owner) ?: "-", human(h->live, live),
+	       human(h->revoked, revoked), human(h->gone, gone), h->revocations);
 	json_array_foreach(list, i, one)
 		printf("%s%s", i ? " " : "", json_string_value(one));
 	putchar('\n');
@@ -186,8 +187,9 @@ static json_t *groups_json(const struct vfio_user *u)
 
 static json_t *user_json(const struct vfio_user *u, const struct segments *s)
 {
-	return json_pack("{s:i, s:s, s:o, s:i, s:i, s:b, s:I, s:o}", "pid", u->pid,
-			 "command", u->command, "groups", groups_json(u),
+	return json_pack("{s:i, s:s, s:s?, s:o, s:i, s:i, s:b, s:I, s:o}", "pid", u->pid,
+			 "command", u->command, "machine", machine_name(u->pid),
+			 "groups", groups_json(u),
 			 "containers", (int)u->containers,
 			 "devices", (int)u->devices,
 			 "maps_memory", has_mapping(s, u->pid),
@@ -215,9 +217,9 @@ static void print_user(const struct vfio_user *u, const struct segments *s)
 
 	if (u->memlock.limit != UINT64_MAX)
 		human(u->memlock.limit, limit);
-	printf("%-7d %-15s %-4s %9s %9s %10u %7u ", u->pid, u->command,
-	       has_mapping(s, u->pid) ? "yes" : "no", human(u->memlock.locked, locked),
-	       limit, u->containers, u->devices);
+	printf("%-7d %-15s %-15s %-4s %9s %9s %10u %7u ", u->pid, u->command,
+	       machine_name(u->pid) ?: "-", has_mapping(s, u->pid) ? "yes" : "no",
+	       human(u->memlock.locked, locked), limit, u->containers, u->devices);
 	for (i = 0; i < u->nr_groups; i++) {
 		names = group_devices(u->groups[i]);
 		printf(" %d", u->groups[i]);
@@ -232,8 +234,8 @@ static void print_users(const struct vfio_users *users, const struct segments *s
 {
 	size_t i;
 
-	printf("\n%s%-7s %-15s %-4s %9s %9s %10s %7s  %s%s\n", paint(BOLD), "PID",
-	       "COMMAND", "MAPS", "LOCKED", "MEMLOCK", "CONTAINERS", "DEVICES",
+	printf("\n%s%-7s %-15s %-15s %-4s %9s %9s %10s %7s  %s%s\n", paint(BOLD), "PID",
+	       "COMMAND", "MACHINE", "MAPS", "LOCKED", "MEMLOCK", "CONTAINERS", "DEVICES",
 	       "OPEN GROUPS", paint(PLAIN));
 	for (i = 0; i < users->nr; i++)
 		print_user(&users->v[i], s);
@@ -258,8 +260,8 @@ int do_devices(const struct options *o)
 					    "users", users_json(&users, &s),
 					    "refused", refusals_json(&s)));
 	}
-	printf("%s%-14s %-7s %-15s %6s %7s %6s %5s  %s%s\n", paint(BOLD),
-	       "DEVICE", "PID", "COMMAND", "LIVE", "REVOKED", "GONE", "REVOC",
+	printf("%s%-14s %-7s %-15s %-15s %6s %7s %6s %5s  %s%s\n", paint(BOLD),
+	       "DEVICE", "PID", "COMMAND", "MACHINE", "LIVE", "REVOKED", "GONE", "REVOC",
 	       "REACHED BY", paint(PLAIN));
 	for (i = 0; i < nr; i++)
 		print_holding(&v[i]);

@@ -2,9 +2,10 @@
 /*
  * Declarations that tetherctl's commands share. module.c reads which drivers are loaded,
  * state.c what tether has mapped, process.c how much a process may lock, intree.c which
- * containers are the in-tree driver's, holders.c who has files of VFIO open, options.c
- * modprobe's options, and initramfs.c the initramfs. device.c finds the devices that an
- * option names; output.c formats output, and each command has a file of its own.
+ * containers are the in-tree driver's, holders.c who has files of VFIO open, machine.c
+ * which virtual machine a process runs, options.c modprobe's options, and initramfs.c the
+ * initramfs. device.c finds the devices that an option names; output.c formats output, and
+ * each command has a file of its own.
  */
 #ifndef TETHERCTL_H
 #define TETHERCTL_H
@@ -178,6 +179,9 @@ void device_must_exist(const char *wanted);
 /* process.c */
 void owner_name(int pid, char *text, size_t size);	/* "-" if the process has ended */
 bool read_memlock(int pid, struct memlock *m);		/* false if it has ended */
+
+/* machine.c: NULL if it runs none that is known; valid until the next call */
+const char *machine_name(int pid);
 
 /* holders.c: those that have a group open with such a device; NULL for all */
 void read_users(struct vfio_users *all, const char *wanted);
