@@ -36,6 +36,7 @@ boots()
 	boot beside           all     vtd  600 'intree test_beside' 'beside test_beside'
 	boot beside-main      asked   any  900 "beside $main"
 	boot beside-uapi      asked   any  600 "beside $uapi"
+	boot beside-tools     asked   any  400 'beside test_tetherctl'
 	boot lockdown         all     vtd  240 'tether test_lockdown'
 	boot strict-only      all     vtd  240 'strict-only test_strict_only'
 	boot separate-domains all     vtd  900 'separate-domains test_ram test_mirror test_race'

@@ -25,6 +25,7 @@
 #include <jansson.h>
 #include <linux/vfio_tether.h>
 
+#include "backend.h"
 #include "command.h"
 #include "emu.h"
 #include "proc.h"
@@ -716,7 +717,8 @@ static void doctor_names_who_holds_what(void **state)
 	/* doctor has to report that the guest's modprobe finds no backend. */
 	runs("doctor", NULL, 1);
 	says("ok   IOMMU is on");
-	says("BAD  modprobe finds no vfio_iommu_type1");
+	snprintf(line, sizeof(line), "BAD  modprobe finds no %s", backend_module());
+	says(line);
 	snprintf(line, sizeof(line), "ok   " TARGET ": mapped by test_tetherctl[%d]",
 		 getpid());
 	says(line);
@@ -960,6 +962,7 @@ static void reading_disturbs_nobody(void **state)
 #define BESIDE		"/modules/beside/vfio_iommu_tether.ko"
 #define CONF		"/etc/modprobe.d/test.conf"
 
+static bool beside;	/* tether is beside the in-tree module in the other tests, too */
 static pid_t holder;	/* a process whose container is the in-tree driver's */
 
 /* In the child: one container that has a driver, two files of it, and one that has none. */
@@ -982,6 +985,7 @@ static void end_holder(void)
 /* Tether is loaded beside the in-tree module while a process has a container of that one. */
 static int with_beside(void **state)
 {
+	beside = backend_is_beside();
 	rig_close(state);
 	must("use-backend intree" UNSAFE);
 	holder = proc_spawn(hold_container, NULL);
@@ -997,8 +1001,15 @@ static int without_beside(void **state)
 	unlink(GUARD);
 	vfio_device_close(&rig.device);
 	vfio_container_close(&rig.container);
-	must("use-backend tether");
+	must(beside ? "use-backend beside" : "use-backend tether");
 	return rig_reopen(state);
+}
+
+/* These tests unload the in-tree driver and load it again. */
+static void need_module(void)
+{
+	if (in_tree_is_built_in())
+		lacks("a module that is the in-tree driver");
 }
 
 /* Without kcmp() tetherctl cannot tell that two files of the holder are one container. */
@@ -1013,6 +1024,7 @@ static void status_names_processes_of_the_in_tree_driver(void **state)
 {
 	json_t *json, *in_tree, *one;
 
+	need_module();
 	need_kcmp();
 	runs("status", NULL, 0);
 	says("in force  yes: but containers that were open");
@@ -1052,6 +1064,7 @@ static void both_drivers_containers_are_counted(void **state)
 {
 	char line[64];
 
+	need_module();
 	need_kcmp();
 	ok(vfio_container_open(&rig.container, VFIO_TYPE1v2_IOMMU));
 	ok(vfio_device_open(&rig.device, &rig.container, TARGET2));
@@ -1078,6 +1091,7 @@ static void doctor_knows_options_of_the_in_tree_driver_alone(void **state)
 {
 	const char *warning = "WARN " CONF " sets disable_hugepages";
 
+	need_module();
 	must("mkdir -p /etc/modprobe.d");
 	must("echo 'options vfio-iommu-type1 x=1 \\' >" CONF);
 	must("echo disable_hugepages=1 >>" CONF);
@@ -1095,6 +1109,7 @@ static void doctor_knows_options_of_the_in_tree_driver_alone(void **state)
 /* The vfio core asks the driver first that was loaded last. */
 static void in_tree_that_is_loaded_last_is_found(void **state)
 {
+	need_module();
 	end_holder();
 	must("rmmod vfio_iommu_type1");
 	must("insmod /modules/intree/vfio_iommu_type1.ko" UNSAFE);
@@ -1114,6 +1129,7 @@ static void watch_notices_a_reload(void **state)
 {
 	static const char *const argv[] = { "tetherctl", "watch", NULL };
 
+	need_module();
 	end_holder();
 	ok(command_start(&ctl, argv));
 	ok(command_await(&ctl, "watching", 10 * patience()));
@@ -1138,6 +1154,7 @@ static void guard_is_a_file_of_modprobe(void **state)
 	struct stat file;
 	json_t *json;
 
+	need_module();
 	end_holder();
 	runs("guard", "status", 1);
 	says("guard     off: modprobe may load the kernel's own");
@@ -1167,6 +1184,8 @@ static void guard_is_a_file_of_modprobe(void **state)
 
 static void guard_is_not_for_tether_in_place(void **state)
 {
+	if (backend_is_beside())
+		lacks("tether in place of the in-tree driver");
 	runs("guard", "on", 1);
 	says("vfio_iommu_type1 is tether's own module");
 	assert_int_equal(access(GUARD, F_OK), -1);
