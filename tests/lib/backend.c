@@ -25,8 +25,9 @@ const char *backend_module(void)
 
 const char *backend_mark(void)
 {
-	return backend_is_beside() ? "[vfio_iommu_tether]" :
-				     "[vfio_iommu_type1]";
+	if (backend_is_beside())
+		return "[vfio_iommu_tether]";
+	return in_tree_is_built_in() ? "type1_" : "[vfio_iommu_type1]";
 }
 
 const char *backend_parameter(const char *name)

@@ -15,7 +15,10 @@ bool backend_is_beside(void);
 bool in_tree_is_built_in(void);
 /* The name of the module that serves containers. */
 const char *backend_module(void);
-/* That name in brackets, as stack dumps have it behind the module's functions. */
+/*
+ * What stack dumps have in a line of the backend's functions: that name in brackets, or how
+ * the names of functions begin in a backend that is built in.
+ */
 const char *backend_mark(void);
 /* The path of a module parameter's file; the string is valid until the next call. */
 const char *backend_parameter(const char *name);
