@@ -45,7 +45,7 @@ boots()
 	boot smmu             all     smmu 240 'intree test_smmu' 'tether test_smmu'
 	boot tether           series  any  900 "tether ${main/ test_strict/}"
 	boot uapi             series  any  600 "tether $uapi"
-	boot tools            series  any  400 'tether test_events'
+	boot tools            series  any  400 'tether test_events test_own'
 	boot mremap           series  any  240 'tether test_mremap'
 	boot strict           module  any  240 'tether test_strict'
 }

@@ -170,14 +170,11 @@ static void check_initramfs(void)
 		     path);
 }
 
-static void check_module(void)
+/* Would modprobe load tether for this kernel, now and from the initramfs? */
+static void check_installed(const char *meant)
 {
-	const char *meant = module_meant();
 	char command[64], path[512];
 
-	check_loaded(meant);
-	if (iommufd_serves())
-		say(false, "%s: %s", IOMMUFD_SERVES, IOMMUFD_NEXT);
 	snprintf(command, sizeof(command), "modinfo -n %s 2>/dev/null", meant);
 	ask(command, path, sizeof(path));
 	if (path[0])
@@ -188,6 +185,20 @@ static void check_module(void)
 		say(false, "modprobe finds no %s", meant);
 	check_upgrade(meant);
 	check_initramfs();
+}
+
+static void check_module(void)
+{
+	const char *meant = module_meant();
+
+	if (kernel_has_tether())
+		say(true, "the kernel's own type1 driver is tether: it needs no module");
+	else
+		check_loaded(meant);
+	if (iommufd_serves())
+		say(false, "%s: %s", IOMMUFD_SERVES, IOMMUFD_NEXT);
+	if (!kernel_has_tether())
+		check_installed(meant);
 	if (tether_module())
 		say(strict(), "strict_mmio_maps is %s", strict() ? "on" :
 		    "off: memory of any driver may be mapped");
@@ -238,6 +249,8 @@ static void check_dkms(void)
 	char command[256], text[512];
 	struct utsname name;
 
+	if (kernel_has_tether())
+		return;
 	if (access("/usr/sbin/dkms", X_OK)) {
 		say(true, "no DKMS: tether was installed by hand, if at all");
 		return;

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which type1 drivers the kernel has. Tether's module is vfio_iommu_type1, in place of the
- * in-tree one, or vfio_iommu_tether, beside it. Only tether's has strict_mmio_maps.
+ * in-tree one, or vfio_iommu_tether, beside it. Only tether's has strict_mmio_maps. A kernel
+ * may also have tether as its own vfio_iommu_type1 (docs/kernel-tree.md), maybe without that
+ * parameter.
  */
 #include <dirent.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <linux/vfio_tether.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,16 +28,41 @@ static bool module_has(const char *module, const char *file)
 	return !access(path, F_OK);
 }
 
+/* Does a container without a backend answer that one has tether's interface? */
+static bool tether_answers(void)
+{
+	int file = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	bool answers = file >= 0 &&
+		       ioctl(file, VFIO_CHECK_EXTENSION, VFIO_TETHER_EXTENSION) == 1;
+
+	if (file >= 0)
+		close(file);
+	return answers;
+}
+
+bool kernel_has_tether(void)
+{
+	char version[64];
+
+	if (module_has(BESIDE, STRICT) || !module_has(TYPE1, ""))
+		return false;
+	if (!module_has(TYPE1, STRICT))
+		return tether_answers();
+	/* the package's module has a version, and "-tether" at its end */
+	return read_line("/sys/module/" TYPE1 "/version", version, sizeof(version)) ||
+	       !strstr(version, "-tether");
+}
+
 const char *tether_module(void)
 {
 	if (module_has(BESIDE, STRICT))
 		return BESIDE;
-	return module_has(TYPE1, STRICT) ? TYPE1 : NULL;
+	return module_has(TYPE1, STRICT) || kernel_has_tether() ? TYPE1 : NULL;
 }
 
 enum in_tree in_tree_driver(void)
 {
-	if (!module_has(TYPE1, "") || module_has(TYPE1, STRICT))
+	if (!module_has(TYPE1, "") || module_has(TYPE1, STRICT) || kernel_has_tether())
 		return IN_TREE_NONE;
 	return module_has(TYPE1, "initstate") ? IN_TREE_MODULE : IN_TREE_BUILT_IN;
 }
@@ -101,7 +132,9 @@ bool strict(void)
 {
 	char text[8];
 
-	return !module_line(STRICT, text, sizeof(text)) && text[0] == 'Y';
+	if (module_line(STRICT, text, sizeof(text)))
+		return kernel_has_tether();
+	return text[0] == 'Y';
 }
 
 json_t *module_parameters(void)

@@ -64,7 +64,8 @@ static const char *how(void)
 {
 	switch (backend()) {
 	case BACKEND_IN_PLACE:
-		return "in place of the in-tree driver";
+		return kernel_has_tether() ? "as the kernel's own driver" :
+					     "in place of the in-tree driver";
 	case BACKEND_BESIDE:
 		return "beside the in-tree driver";
 	case BACKEND_BEHIND:

@@ -155,6 +155,8 @@ enum backend backend(void);
 /* Do programs that open /dev/vfio/vfio get iommufd, whatever type1 driver is loaded? */
 bool iommufd_serves(void);
 bool in_force(void);
+/* Is tether the kernel's own vfio_iommu_type1 (docs/kernel-tree.md)? */
+bool kernel_has_tether(void);
 const char *tether_module(void);	/* NULL if tether is not loaded */
 enum in_tree in_tree_driver(void);
 long in_tree_references(void);		/* to the in-tree module, or -1 */
