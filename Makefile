@@ -42,7 +42,8 @@ help:
 	@echo 'make stress     everything against everything, under DMA  [SECONDS=60] [SEED=]'
 	@echo 'make fuzz       random calls on a container  [SECONDS=60] [SEED=]'
 	@echo 'make bench      what mapping costs: in-tree, tether, the floor [ICOUNT=1] [LONG=1]'
-	@echo "make clients    run Debian's own VFIO programs on both modules"
+	@echo "make clients    run Debian's own VFIO programs on both modules, and make selftests"
+	@echo "make selftests  run Linux's own VFIO selftests on both modules  [KVER=only that one]"
 	@echo 'make model      check the protocol, and mutants of it, with spin'
 	@echo 'make module     build the module, for the running kernel  [KVER=version] [STRICT_ONLY=1] [BESIDE=1]'
 	@echo 'make deb        build and try the packages tether-dkms and tether-tools [SUITE=bookworm]'
@@ -197,11 +198,17 @@ bench-guest: deps
 bench: bench-guest
 	@bench/run $(if $(ICOUNT),--icount) $(if $(LONG),--long) --kernel $(kver)
 
-# Runs Debian's own VFIO programs from a root file system, which clients/root makes once.
+# Runs Debian's own VFIO programs from a root file system, which clients/root makes once, and
+# then Linux's own VFIO selftests on the same kernel.
 clients: deps
 	@clients/root
 	@$(MAKE) guest
 	@clients/run --kernel $(kver)
+	@tests/selftests $(kver)
+
+# Linux's own VFIO selftests, built from Debian's linux-source-7.3.
+selftests: deps
+	@tests/selftests $(or $(KVER),6.1 6.12 7.3)
 
 # Has spin search all states of a model of the mirror protocol, and of mutants of the model
 # that each lack one rule.
@@ -247,8 +254,9 @@ uninstall:
 	depmod $(in_tree) $(module_kver)
 
 clean:
-	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients
+	rm -rf build/module build/tests build/tools build/obj build/deb build/lab build/log build/clients \
+		build/selftests
 
 .PHONY: help deps deps-module deps-tools module modules test-modules tests tools deb packages test-install fetch lab guest demo \
 	test check probes monitoring debug-test matrix reach beside differential stress fuzz bench bench-guest \
-	clients model series series-test install uninstall clean
+	clients selftests model series series-test install uninstall clean
