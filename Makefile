@@ -176,6 +176,7 @@ series:
 series-test: deps
 	@lab/deps series
 	@series/run --build
+	@series/selftest
 	@tests/matrix 7.3-series/vtd 7.3-seriesdebug/vtd
 
 # SEED, OPS and SECONDS may be given on make's command line or in the environment.
