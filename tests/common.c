@@ -14,6 +14,7 @@
 #include "backend.h"
 #include "common.h"
 #include "emu.h"
+#include "vfio.h"
 
 #define TEST_TIMEOUT	60	/* seconds for one test */
 
@@ -30,6 +31,14 @@ int without_emu(void **state)
 bool on_tether(void)
 {
 	return !access("/sys/kernel/debug/vfio_type1/stats", F_OK);
+}
+
+int wrap_error(struct vfio_container *c)
+{
+	bool overflow = on_tether() ||
+			vfio_dma_unmap(c, 0 - PAGE, 2 * PAGE, NULL) == -EOVERFLOW;
+
+	return overflow ? EOVERFLOW : EINVAL;
 }
 
 bool kernel_before(unsigned int major, unsigned int minor)

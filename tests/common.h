@@ -77,6 +77,13 @@ int with_emu(void **state);
 int without_emu(void **state);
 
 bool on_tether(void);
+
+struct vfio_container;
+/*
+ * The errno for a range that wraps. In-tree had EINVAL up to 6.17 and has EOVERFLOW in 7.3
+ * and in stable kernels with the same change (6.18.15), so this asks the in-tree backend.
+ */
+int wrap_error(struct vfio_container *c);
 /* Is the kernel older than this one? For behaviour of in-tree that changed there. */
 bool kernel_before(unsigned int major, unsigned int minor);
 bool on_arm(void);

@@ -283,8 +283,7 @@ static void check_flags(void)
 
 static void check_range(void)
 {
-	const int overflow = on_tether() || !kernel_before(7, 0) ? EOVERFLOW :
-								   EINVAL;
+	const int overflow = wrap_error(&container);
 
 	refused_get(EINVAL, dirty.argsz, sizeof(struct get) - 1);
 	refused_get(EINVAL, range.size, 0);
