@@ -336,13 +336,14 @@ static void maps_names_the_machine_of_qemu(void **state)
 		{ NULL, "other\0-name\0web" },
 		{ "x??y", "kvm\0-name\0x\033\377y" },
 	};
+	char line[sizeof(lines->line)];	/* the kernel shows anonymous memory only */
 	size_t i, len;
 
 	for (i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
-		for (len = sizeof(lines[i].line); !lines[i].line[len - 1]; len--)
+		for (len = sizeof(line); !lines[i].line[len - 1]; len--)
 			;
-		set_command_line((unsigned long)lines[i].line,
-				 (unsigned long)lines[i].line + len + 1);
+		memcpy(line, lines[i].line, sizeof(line));
+		set_command_line((unsigned long)line, (unsigned long)line + len + 1);
 		machine_is(lines[i].machine);
 		runs("devices", NULL, 0);
 		says(lines[i].machine ?: " - ");
