@@ -35,6 +35,8 @@
 #define IOVA_RAM	(IOVA + RIG_LEN)
 #define GUARD		"/etc/modprobe.d/tether-guard.conf"
 #define MANY		3000u
+/* Seconds for watch to begin: the kernel makes some thousand files for its instance. */
+#define START		30u
 
 static struct command ctl;
 static struct vfio_container other;
@@ -812,7 +814,7 @@ static void watch_tells_what_happens(void **state)
 	static const char *const argv[] = { "tetherctl", "watch", NULL };
 
 	ok(command_start(&ctl, argv));
-	ok(command_await(&ctl, "watching", 10 * patience()));
+	ok(command_await(&ctl, "watching", START * patience()));
 	ok(vfio_decoding(&rig.device, false));
 	ok(command_await(&ctl, "cause=off", 5 * patience()));
 	ok(vfio_decoding(&rig.device, true));
@@ -834,7 +836,7 @@ static void watch_tells_when_it_happened(void **state)
 	double when;
 
 	ok(command_start(&ctl, argv));
-	ok(command_await(&ctl, "watching", 10 * patience()));
+	ok(command_await(&ctl, "watching", START * patience()));
 	kill(ctl.pid, SIGSTOP);
 	clock_gettime(CLOCK_REALTIME, &before);
 	ok(vfio_decoding(&rig.device, false));
@@ -878,7 +880,7 @@ static void watch_can_be_of_one_device_or_container(void **state)
 
 	for (i = 0; i < 3; i++) {
 		ok(command_start(&ctl, argvs[i]));
-		ok(command_await(&ctl, "watching", 10 * patience()));
+		ok(command_await(&ctl, "watching", START * patience()));
 		ok(vfio_dma_unmap(&rig.container, IOVA, RIG_LEN, NULL));
 		ok(vfio_dma_map(&rig.container, rig.map, IOVA, RIG_LEN, VFIO_DMA_RW));
 		if (i == 2)
@@ -897,11 +899,11 @@ static void watch_leaves_nothing_behind(void **state)
 	static const char *const argv[] = { "tetherctl", "watch", NULL };
 
 	ok(command_start(&ctl, argv));
-	ok(command_await(&ctl, "watching", 10 * patience()));
+	ok(command_await(&ctl, "watching", START * patience()));
 	command_finish(&ctl, SIGKILL);
 	assert_true(instance_is_left());
 	ok(command_start(&ctl, argv));
-	ok(command_await(&ctl, "watching", 10 * patience()));
+	ok(command_await(&ctl, "watching", START * patience()));
 	assert_int_equal(command_finish(&ctl, SIGTERM), 0);
 	assert_false(instance_is_left());
 }
@@ -1133,7 +1135,7 @@ static void watch_notices_a_reload(void **state)
 	need_module();
 	end_holder();
 	ok(command_start(&ctl, argv));
-	ok(command_await(&ctl, "watching", 10 * patience()));
+	ok(command_await(&ctl, "watching", START * patience()));
 	must("rmmod vfio_iommu_tether");
 	ok(command_await(&ctl, "unloaded tether was unloaded", 10 * patience()));
 	must("insmod " BESIDE UNSAFE);
