@@ -153,12 +153,20 @@ static void help_command(const struct command *c)
 {
 	struct argp_option taken[sizeof(options) / sizeof(*options)] = {};
 	struct argp argp = { .options = taken, .args_doc = c->arguments };
-	char name[32], doc[256];
-	size_t i, n = 0;
+	char name[32], doc[256], text[sizeof(options) / sizeof(*options)][96];
+	size_t i, len, n = 0;
 
-	for (i = 0; options[i].name; i++)
-		if (!bit(options[i].key) || c->takes & bit(options[i].key))
-			taken[n++] = options[i];
+	for (i = 0; options[i].name; i++) {
+		if (bit(options[i].key) & ~c->takes)
+			continue;
+		/* without the names of commands, which are in brackets */
+		len = strcspn(options[i].doc, "(");
+		len -= options[i].doc[len] == '(';
+		snprintf(text[n], sizeof(text[n]), "%.*s", (int)len, options[i].doc);
+		taken[n] = options[i];
+		taken[n].doc = text[n];
+		n++;
+	}
 	snprintf(name, sizeof(name), "tetherctl %s", c->name);
 	if (c->run == do_help)
 		snprintf(doc, sizeof(doc), "%s\vThe man page is tetherctl(8).", c->summary);
