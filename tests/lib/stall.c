@@ -146,5 +146,6 @@ unsigned int patience(void)
 		return 1;
 	return strstr(name.release, "-debug") ||
 	       strstr(name.release, "-rtdebug") ||
+	       strstr(name.release, "-seriesdebug") ||
 	       strstr(name.release, "-kcsan") ? 8 : 1;
 }
