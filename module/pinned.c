@@ -8,8 +8,9 @@
  * one has begun. So the end of a batch never splits memory that one large IOMMU page
  * could map. The segment remembers its extents, so it is unmapped with one call and
  * unpinned by range. If that would take too many extents (extents_worth_it()), the
- * segment is "scattered": it remembers no extents, and when it is unmapped, its pages
- * are read back from the IOMMU's tables.
+ * segment is "scattered": instead of extents it remembers a number of 32 bits for each
+ * page, a thousandth of the memory. If it cannot do that (frames_alloc(),
+ * frames_note()), its pages are read back from the IOMMU's tables when it is unmapped.
  *
  * The kernel maps and frees a hugetlb folio only as a whole. So a segment of hugetlb
  * memory has one pin on each folio instead of one on each page, and its cost depends
@@ -50,8 +51,21 @@
 /* Pages that are unpinned or read back between two calls of cond_resched(). */
 #define STEP_PAGES	(32UL << 10)
 
+/* How many pages of a scattered segment are unpinned with one call. */
+#define UNPIN_PAGES	32U
+
 /* The most extents that a segment remembers, however large it is. */
 #define EXTENTS_MAX	SZ_1M
+
+/*
+ * A build for tests defines TETHER_READ_BACK. Its scattered segments remember no page
+ * frame numbers, so that reading them back is tested, too.
+ */
+#ifdef TETHER_READ_BACK
+#define REMEMBERS_FRAMES	false
+#else
+#define REMEMBERS_FRAMES	true
+#endif
 
 /*
  * How many extents of a scattered segment are read back from the IOMMU's tables,
@@ -100,6 +114,7 @@ static struct pinned *pinned_alloc(struct mapping *m, size_t offset)
 
 static void pinned_free(struct pinned *p)
 {
+	kvfree(p->frames);
 	if (p == &p->seg.mapping->room)
 		p->seg.mapping = NULL;
 	else
@@ -308,14 +323,6 @@ static void extent_unpin(const struct pinned *p, const struct extent *e)
 	}
 }
 
-static void pinned_unpin_all(struct pinned *p)
-{
-	unsigned int i;
-
-	for (i = 0; i < p->extents.nr; i++)
-		extent_unpin(p, &p->extents.v[i]);
-}
-
 static bool extent_extends_last(struct extents *ex, const struct extent *run)
 {
 	const struct extent *last = extents_last(ex);
@@ -438,9 +445,46 @@ static int pinned_map_extents(struct container *c, struct pinned *p, bool end)
 }
 
 /*
- * Make the segment a scattered one: forget the extents that are in the IOMMU, and keep
- * only those that are not mapped yet.
+ * Room for the frame numbers of a segment of at most @size bytes. If there is no memory
+ * for it, or if the kernel allocates no array of that size, @frames stays NULL. So it
+ * does for hugetlb memory, which is scattered only if each folio is mapped in parts, and
+ * which is not unpinned by the page.
  */
+static void frames_alloc(struct pinned *p, size_t size)
+{
+	if (REMEMBERS_FRAMES && !p->hugetlb)
+		p->frames = kvmalloc_array(size >> PAGE_SHIFT, sizeof(*p->frames),
+					   GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+					   __GFP_RETRY_MAYFAIL);
+}
+
+static void frames_free(struct pinned *p)
+{
+	kvfree(p->frames);
+	p->frames = NULL;
+}
+
+/*
+ * Note the frame numbers of an extent's pages. If a number has more than 32 bits (16 TiB
+ * with pages of 4 KiB), forget all numbers: their pages are in the IOMMU's tables.
+ */
+static void frames_note(struct pinned *p, const struct extent *e)
+{
+	size_t page = (e->iova - segment_iova(&p->seg)) >> PAGE_SHIFT;
+	unsigned long pfn = PHYS_PFN(e->phys);
+	size_t n = e->len >> PAGE_SHIFT;
+
+	if (!p->frames)
+		return;
+	if (pfn + n - 1 > U32_MAX) {
+		frames_free(p);
+		return;
+	}
+	while (n--)
+		p->frames[page++] = pfn++;
+}
+
+/* Forget the extents of a scattered segment that are in the IOMMU; note their frames. */
 static void forget_mapped(struct pinned *p)
 {
 	dma_addr_t next = segment_iova(&p->seg) + p->mapped;
@@ -448,10 +492,9 @@ static void forget_mapped(struct pinned *p)
 	unsigned int i;
 
 	for (i = 0; i < ex->nr && ex->v[i].iova < next; i++)
-		;
+		frames_note(p, &ex->v[i]);
 	memmove(ex->v, ex->v + i, (ex->nr - i) * sizeof(*ex->v));
 	ex->nr -= i;
-	p->scattered = true;
 }
 
 static int pinned_map_batches(struct container *c, struct pinned *p,
@@ -484,7 +527,11 @@ static int pinned_map_batches(struct container *c, struct pinned *p,
 		if (ret)
 			return ret;
 
-		if (p->scattered || p->extents.nr > worth)
+		if (!p->scattered && p->extents.nr > worth) {
+			p->scattered = true;
+			frames_alloc(p, size);
+		}
+		if (p->scattered)
 			forget_mapped(p);
 		if (!p->hugetlb)
 			batch_enlarge(b, (size - p->seg.size) >> PAGE_SHIFT);
@@ -492,8 +539,10 @@ static int pinned_map_batches(struct container *c, struct pinned *p,
 	}
 
 	ret = pinned_map_extents(c, p, true);
-	if (!ret && p->scattered)
+	if (!ret && p->scattered) {
+		forget_mapped(p);
 		extents_free(&p->extents);
+	}
 	return ret;
 }
 
@@ -551,15 +600,26 @@ static size_t end_with_table(const struct pinned *p, dma_addr_t iova, size_t don
 	return end - iova;
 }
 
-/*
- * Read the extents of a scattered segment at @iova from the first domain's tables, as
- * many as there is room for. Each is whole: no IOMMU page reaches from one extent into
- * the next. Returns the sum of their lengths (bytes).
- */
-static size_t read_back(struct container *c, dma_addr_t iova, size_t len,
-			struct read_back *rb)
+/* The physical address of a scattered segment's page that is in the IOMMU. */
+static phys_addr_t page_at(struct container *c, const struct pinned *p,
+			   dma_addr_t iova)
 {
-	struct domain *d = list_first_entry(&c->domains, struct domain, node);
+	struct domain *d;
+
+	if (p->frames)
+		return PFN_PHYS(p->frames[(iova - segment_iova(&p->seg)) >> PAGE_SHIFT]);
+	d = list_first_entry(&c->domains, struct domain, node);
+	return iommu_iova_to_phys(d->iommu, iova);
+}
+
+/*
+ * Get the extents of a scattered segment at @iova, as many as there is room for, from
+ * @frames or from the first domain's tables. Each is whole: no IOMMU page reaches from
+ * one extent into the next. Returns the sum of their lengths (bytes).
+ */
+static size_t read_back(struct container *c, const struct pinned *p,
+			dma_addr_t iova, size_t len, struct read_back *rb)
+{
 	struct extents *ex = &rb->ex;
 	size_t done;
 
@@ -567,7 +627,7 @@ static size_t read_back(struct container *c, dma_addr_t iova, size_t len,
 	for (done = 0; done < len; done += PAGE_SIZE) {
 		struct extent e = {
 			.iova = iova + done,
-			.phys = iommu_iova_to_phys(d->iommu, iova + done),
+			.phys = page_at(c, p, iova + done),
 			.len = PAGE_SIZE,
 		};
 
@@ -583,8 +643,9 @@ static size_t read_back(struct container *c, dma_addr_t iova, size_t len,
 }
 
 /*
- * Unmap and unpin a scattered segment in steps. Its pages are known only while they are
- * in the IOMMU's tables, so each step reads its extents before it unmaps them.
+ * Unmap and unpin, in steps, a scattered segment that has no frame numbers. Its pages
+ * are known only while they are in the IOMMU's tables, so each step reads its extents
+ * before it unmaps them.
  */
 static void unmap_scattered(struct container *c, struct pinned *p)
 {
@@ -596,7 +657,7 @@ static void unmap_scattered(struct container *c, struct pinned *p)
 
 	read_back_init(&rb);
 	while (p->mapped) {
-		n = read_back(c, iova, p->mapped, &rb);
+		n = read_back(c, p, iova, p->mapped, &rb);
 		if (n < p->mapped)
 			n = end_with_table(p, iova, n, &rb.ex);
 		unmapped = domains_unmap(c, &rb.ex);
@@ -619,16 +680,48 @@ static bool unmap_remembered(struct container *c, const struct pinned *p)
 	return !p->mapped || domains_unmap(c, &ex);
 }
 
+/* Unpin the pages whose frame numbers are noted: those before the first extent. */
+static void frames_unpin(const struct pinned *p)
+{
+	bool dirty = p->seg.mapping->prot & IOMMU_WRITE;
+	size_t i, end = p->seg.size >> PAGE_SHIFT;
+	struct page *pages[UNPIN_PAGES];
+	unsigned int n = 0;
+
+	if (!p->frames)
+		return;
+	if (p->extents.nr)
+		end = (p->extents.v[0].iova - segment_iova(&p->seg)) >> PAGE_SHIFT;
+	for (i = 0; i < end; i++) {
+		if (!is_zero_pfn(p->frames[i]))
+			pages[n++] = pfn_to_page(p->frames[i]);
+		if (n == UNPIN_PAGES || i + 1 == end) {
+			unpin_user_pages_dirty_lock(pages, n, dirty);
+			n = 0;
+			cond_resched();
+		}
+	}
+}
+
+static void pinned_unpin_all(const struct pinned *p)
+{
+	unsigned int i;
+
+	frames_unpin(p);
+	for (i = 0; i < p->extents.nr; i++)
+		extent_unpin(p, &p->extents.v[i]);
+}
+
 static void pinned_destroy(struct container *c, struct pinned *p)
 {
 	bool unmapped = true;
 
-	if (p->scattered) {
+	if (p->scattered)
 		forget_mapped(p);
+	if (p->scattered && !p->frames)
 		unmap_scattered(c, p);
-	} else {
+	else
 		unmapped = unmap_remembered(c, p);
-	}
 	/* if entries are left, leak the pages: a device can still write to them */
 	if (unmapped)
 		pinned_unpin_all(p);
@@ -682,7 +775,7 @@ struct segment *pinned_map(struct container *c, struct mapping *m,
 bool pinned_remembered(struct container *c, struct segment *s)
 {
 	lockdep_assert_held(&c->lock);
-	return !to_pinned(s)->scattered;
+	return !to_pinned(s)->scattered || to_pinned(s)->frames;
 }
 
 /**
@@ -731,7 +824,7 @@ static int join_scattered(struct container *c, struct pinned *p,
 
 	read_back_init(&rb);
 	while (!ret && done < p->mapped) {
-		done += read_back(c, segment_iova(&p->seg) + done,
+		done += read_back(c, p, segment_iova(&p->seg) + done,
 				  p->mapped - done, &rb);
 		ret = join_extents(p, &rb.ex, d);
 	}

@@ -42,12 +42,13 @@ struct segment {
  * @seg: its place in the mapping
  * @extents: the pages that are pinned; if @scattered, only those whose IOMMU entries
  *	     have not been made yet
+ * @frames: if @scattered, the page frame number of each page that is in the IOMMU, or
+ *	    NULL: then only the IOMMU's page tables tell which pages these are
  * @only: room for one extent, which @extents uses until it has more, to save an
  *	  allocation. One is enough for a small mapping, and for large folios that
  *	  follow each other in physical memory
  * @mapped: how many bytes from the segment's start are in the IOMMU
- * @scattered: the extents were too many to keep: only the IOMMU's page tables tell
- *	       which pages are pinned, so unmapping has to read them back
+ * @scattered: the extents were too many to keep
  * @hugetlb: all of the segment is hugetlb memory, with one pin on each folio instead
  *	     of one on each page
  *
@@ -57,6 +58,7 @@ struct pinned {
 	struct segment seg;
 	struct extents extents;
 	struct extent only;
+	u32 *frames;
 	size_t mapped;
 	bool scattered;
 	bool hugetlb;
