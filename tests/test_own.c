@@ -3,6 +3,7 @@
  * On a kernel whose own type1 driver is tether (docs/kernel-tree.md), tetherctl says so, and
  * shows what it shows of the package's module.
  */
+#include <signal.h>
 #include <string.h>
 
 #include "command.h"
@@ -49,10 +50,24 @@ static void maps_shows_the_mirror(void **state)
 	ok(vfio_decoding(&rig.device, true));
 }
 
+static void watch_names_events_as_with_the_module(void **state)
+{
+	static const char *const argv[] = { "tetherctl", "watch", NULL };
+
+	ok(command_start(&ctl, argv));
+	ok(command_await(&ctl, "watching", 30 * patience()));
+	ok(vfio_decoding(&rig.device, false));
+	ok(command_await(&ctl, " revoke container=", 10 * patience()));
+	ok(vfio_decoding(&rig.device, true));
+	ok(command_await(&ctl, " restore container=", 10 * patience()));
+	assert_int_equal(command_finish(&ctl, SIGINT), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(status_says_that_the_kernel_has_it, rig_mapped, rig_heal),
 	TEST(doctor_wants_no_module, rig_mapped, rig_heal),
 	TEST(maps_shows_the_mirror, rig_mapped, rig_heal),
+	TEST(watch_names_events_as_with_the_module, rig_mapped, rig_heal),
 };
 
 TEST_MAIN(tests, rig_open, rig_close)

@@ -185,6 +185,15 @@ static bool is_wanted(const struct options *o, struct tep_event *event,
 	       (!o->device || (device && device_matches(o->device, device)));
 }
 
+/* In a kernel that has tether as its own driver, the events' names begin with "type1_". */
+static const char *event_name(const struct tep_event *event)
+{
+	static const char prefix[] = "type1_";
+	size_t len = sizeof(prefix) - 1;
+
+	return event->name + (strncmp(event->name, prefix, len) ? 0 : len);
+}
+
 static int on_event(struct tep_event *event, struct tep_record *record, int cpu,
 		    void *context)
 {
@@ -200,7 +209,7 @@ static int on_event(struct tep_event *event, struct tep_record *record, int cpu,
 	tep_print_event(w->tep, &text, record, "%s", TEP_PRINT_INFO);
 	trace_seq_terminate(&text);
 	make_printable(text.buffer);
-	print_line(w, record->ts, event->name, text.buffer,
+	print_line(w, record->ts, event_name(event), text.buffer,
 		   w->o->json ? event_fields(event, record, text.buffer) : NULL);
 	trace_seq_destroy(&text);
 	return stop;
