@@ -5,7 +5,6 @@
  * and ended; it has no other state. If a function that it calls needs container->lock
  * held, this file takes the lock.
  */
-#include <linux/err.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/vfio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What this backend does only since it is a package, not part of the kernel. Tether is
- * built as one of two modules: one is loaded in place of the in-tree backend, the other
+ * What tether does because it is built outside of the kernel's tree. Tether is built as
+ * one of two modules: one is loaded in place of the in-tree backend, the other
  * (TETHER_BESIDE) beside it. Both must not be loaded at once. So each exports a symbol
  * of its own, and refuses to be loaded if it finds the symbol of the other. When it is
  * loaded, it writes its version to the log. This file has no state and no lock.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What this backend does only since it is a package, not part of the kernel. */
+/* What tether does because it is built outside of the kernel's tree. */
 #ifndef TETHER_PACKAGE_H
 #define TETHER_PACKAGE_H
 

@@ -458,12 +458,6 @@ static void frames_alloc(struct pinned *p, size_t size)
 					   __GFP_RETRY_MAYFAIL);
 }
 
-static void frames_free(struct pinned *p)
-{
-	kvfree(p->frames);
-	p->frames = NULL;
-}
-
 /*
  * Note the frame numbers of an extent's pages. If a number has more than 32 bits (16 TiB
  * with pages of 4 KiB), forget all numbers: their pages are in the IOMMU's tables.
@@ -477,7 +471,8 @@ static void frames_note(struct pinned *p, const struct extent *e)
 	if (!p->frames)
 		return;
 	if (pfn + n - 1 > U32_MAX) {
-		frames_free(p);
+		kvfree(p->frames);
+		p->frames = NULL;
 		return;
 	}
 	while (n--)
